@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+# What a person types. Each target sets up what it needs on Debian 12 (deploy/install-debian-packages.sh).
+SHELL := /bin/bash
+JOBS ?= $(shell nproc)
+
+.PHONY: demo test build bench lint format setup
+
+setup:
+	@deploy/install-debian-packages.sh
+
+# The programs, in build/release/bin/.
+build: setup
+	cmake --preset release -DATTUNE_BUILD_TESTS=OFF -DATTUNE_BUILD_BENCHMARKS=OFF
+	cmake --build --preset release --parallel $(JOBS)
+
+# A made-up consortium, harmonized by real processes over mTLS; shows the effects found against the true ones.
+demo: build
+	build/release/bin/attune-simulate --demo --force --out build/demo
+
+# Everything that CI runs: all tests optimized, all under ASan and UBSan, the threaded ones under TSan.
+test: setup
+	deploy/test.sh $(JOBS)
+
+# Ratios against a reference measured in the same run.
+bench: setup
+	cmake --preset release -DATTUNE_BUILD_BENCHMARKS=ON
+	cmake --build --preset release --parallel $(JOBS) --target attune_bench
+	tests/bench/run.sh build/release/bin/attune_bench
+
+lint: setup
+	cmake --preset dev
+	cmake --build --preset dev --parallel $(JOBS) --target attune_proto attune_proto_grpc
+	deploy/lint.sh $(JOBS)
+
+format: setup
+	git ls-files '*.cc' '*.h' | xargs clang-format -i

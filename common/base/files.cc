@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/base/files.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+
+namespace attune {
+namespace {
+
+constexpr std::size_t kBufferBytes = 1 << 16;
+
+absl::Status ErrnoStatus(int error, absl::string_view what, const std::string& path) {
+  const std::string message = absl::StrCat("cannot ", what, " '", path, "': ", std::strerror(error));
+  switch (error) {
+    case ENOENT:
+    case ENOTDIR:
+      return absl::NotFoundError(message);
+    case ENOSPC:
+    case EDQUOT:
+      return absl::ResourceExhaustedError(message);
+    case EISDIR:
+      return absl::InvalidArgumentError(message);
+    default:
+      // Not PermissionDenied: that code is the disclosure gate's.
+      return absl::InternalError(message);
+  }
+}
+
+mode_t FileMode(FileAccess access) { return access == FileAccess::kOwnerOnly ? 0600 : 0666; }
+
+}  // namespace
+
+AtomicFile::AtomicFile(std::string path, std::string partial, int descriptor)
+    : path_(std::move(path)), partial_(std::move(partial)), descriptor_(descriptor) {}
+
+AtomicFile::AtomicFile(AtomicFile&& other) noexcept
+    : path_(std::move(other.path_)),
+      partial_(std::move(other.partial_)),
+      descriptor_(std::exchange(other.descriptor_, -1)),
+      error_(other.error_),
+      buffer_(std::move(other.buffer_)) {}
+
+AtomicFile::~AtomicFile() {
+  if (descriptor_ < 0) return;
+  ::unlink(partial_.c_str());  // before the lock goes with the descriptor
+  ::close(descriptor_);
+}
+
+absl::StatusOr<AtomicFile> AtomicFile::Create(const std::string& path, FileAccess access) {
+  std::string partial = absl::StrCat(path, ".partial");
+  for (;;) {
+    const int descriptor = ::open(partial.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, FileMode(access));
+    if (descriptor < 0) return ErrnoStatus(errno, "create", path);
+    struct stat opened = {};
+    struct stat named = {};
+    // Whoever held the lock before may have renamed the file away: then it is another one that has to be locked.
+    if (::flock(descriptor, LOCK_EX) == 0 && ::fstat(descriptor, &opened) == 0 && ::stat(partial.c_str(), &named) == 0 &&
+        opened.st_ino == named.st_ino && opened.st_dev == named.st_dev) {
+      if (::ftruncate(descriptor, 0) == 0) return AtomicFile(path, std::move(partial), descriptor);
+      const int error = errno;
+      ::close(descriptor);
+      return ErrnoStatus(error, "create", path);
+    }
+    ::close(descriptor);
+  }
+}
+
+void AtomicFile::Flush() {
+  absl::string_view rest = buffer_;
+  while (!rest.empty() && error_ == 0) {
+    const ssize_t written = ::write(descriptor_, rest.data(), rest.size());
+    if (written < 0) {
+      if (errno == EINTR) continue;
+      error_ = errno;
+      break;
+    }
+    rest.remove_prefix(static_cast<std::size_t>(written));
+  }
+  buffer_.clear();
+}
+
+void AtomicFile::Write(absl::string_view bytes) {
+  buffer_.append(bytes.data(), bytes.size());
+  if (buffer_.size() >= kBufferBytes) Flush();
+}
+
+absl::Status AtomicFile::Commit() && {
+  Flush();
+  if (error_ == 0 && ::fsync(descriptor_) != 0) error_ = errno;
+  // The lock goes with the descriptor, so the file gets its name first.
+  if (error_ == 0 && ::rename(partial_.c_str(), path_.c_str()) != 0) error_ = errno;
+  if (error_ != 0) ::unlink(partial_.c_str());
+  if (::close(std::exchange(descriptor_, -1)) != 0 && error_ == 0) error_ = errno;
+  if (error_ != 0) return ErrnoStatus(error_, "write", path_);
+  // The rename itself must survive a power cut: sync the folder that holds the name.
+  const std::string folder = std::filesystem::path(path_).parent_path().string();
+  const int descriptor = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor >= 0) {
+    ::fsync(descriptor);
+    ::close(descriptor);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status WriteFileAtomically(const std::string& path, absl::string_view bytes, FileAccess access) {
+  auto file = AtomicFile::Create(path, access);
+  if (!file.ok()) return file.status();
+  file->Write(bytes);
+  return std::move(*file).Commit();
+}
+
+absl::StatusOr<std::string> ReadFile(const std::string& path, std::uint64_t max_bytes) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) return ErrnoStatus(errno, "open", path);
+  struct stat info = {};
+  ::fstat(descriptor, &info);
+  if (S_ISDIR(info.st_mode) || static_cast<std::uint64_t>(info.st_size) > max_bytes) {
+    ::close(descriptor);
+    return absl::InvalidArgumentError(
+        S_ISDIR(info.st_mode) ? absl::StrCat("'", path, "' is a folder, expected a file")
+                              : absl::StrCat("'", path, "' has ", info.st_size, " bytes, more than the limit of ", max_bytes));
+  }
+  std::string bytes;
+  char buffer[kBufferBytes];
+  for (;;) {
+    const ssize_t got = ::read(descriptor, buffer, sizeof(buffer));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) {
+      const int error = errno;
+      ::close(descriptor);
+      return ErrnoStatus(error, "read", path);
+    }
+    if (got == 0) break;
+    bytes.append(buffer, static_cast<std::size_t>(got));
+    if (bytes.size() > max_bytes) {
+      ::close(descriptor);
+      return absl::InvalidArgumentError(absl::StrCat("'", path, "' has more than the limit of ", max_bytes, " bytes"));
+    }
+  }
+  ::close(descriptor);
+  return bytes;
+}
+
+absl::Status MakeFolder(const std::string& path, FileAccess access) {
+  std::error_code ignored;
+  if (path.empty() || std::filesystem::is_directory(path, ignored)) return absl::OkStatus();
+  const std::string parent = std::filesystem::path(path).parent_path().string();
+  if (parent != path) ATTUNE_RETURN_IF_ERROR(MakeFolder(parent, access));
+  if (::mkdir(path.c_str(), access == FileAccess::kOwnerOnly ? 0700 : 0777) != 0 && errno != EEXIST) {
+    return ErrnoStatus(errno, "create the folder", path);
+  }
+  if (!std::filesystem::is_directory(path, ignored)) {
+    return absl::InvalidArgumentError(absl::StrCat("'", path, "' exists and is not a folder"));
+  }
+  return absl::OkStatus();
+}
+
+bool FileExists(const std::string& path) {
+  std::error_code ignored;
+  return std::filesystem::exists(path, ignored);
+}
+
+absl::StatusOr<std::shared_ptr<const MappedFile>> MappedFile::Open(const std::string& path) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) return ErrnoStatus(errno, "open", path);
+  struct stat info = {};
+  ::fstat(descriptor, &info);
+  if (!S_ISREG(info.st_mode)) {
+    ::close(descriptor);
+    return absl::InvalidArgumentError(absl::StrCat("'", path, "' is not a regular file"));
+  }
+  const std::size_t size = static_cast<std::size_t>(info.st_size);
+  void* data = nullptr;
+  if (size > 0) {
+    data = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, descriptor, 0);
+    if (data == MAP_FAILED) {
+      const int error = errno;
+      ::close(descriptor);
+      return ErrnoStatus(error, "map", path);
+    }
+  }
+  ::close(descriptor);
+  return std::shared_ptr<const MappedFile>(new MappedFile(static_cast<const char*>(data), size));
+}
+
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) ::munmap(const_cast<char*>(data_), size_);
+}
+
+}  // namespace attune

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Whole-file reading and writing that never leaves a half-written file behind.
+#ifndef ATTUNE_COMMON_BASE_FILES_H_
+#define ATTUNE_COMMON_BASE_FILES_H_
+
+#include <cstdint>
+#include <fstream>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace attune {
+
+// Who may read a file that Attune writes.
+enum class FileAccess {
+  kOwnerOnly,  // 0600: keys, tokens and whatever was computed from people
+  kShared,     // 0666 less the user's umask: results that the user means to hand on
+};
+
+// A file under construction beside its final place, "<path>.partial". Commit() makes it durable (fsync) and renames it into
+// place; without Commit() the destructor removes it, so that an error or an exception leaves nothing. What a killed process
+// leaves, the next one that writes the same path takes over. Two writers of one path wait for each other; within one thread
+// that would be for ever. Not thread-safe.
+class AtomicFile {
+ public:
+  // Fails with NotFound when the folder does not exist and with PermissionDenied or Internal as the system says.
+  static absl::StatusOr<AtomicFile> Create(const std::string& path, FileAccess access);
+  AtomicFile(AtomicFile&&) noexcept;
+  AtomicFile& operator=(AtomicFile&&) = delete;
+  ~AtomicFile();
+
+  // Errors are kept and returned by Commit.
+  void Write(absl::string_view bytes);
+  // Fails with ResourceExhausted when the disk is full, else with Internal. Consumes the file.
+  absl::Status Commit() &&;
+
+ private:
+  AtomicFile(std::string path, std::string partial, int descriptor);
+  void Flush();
+
+  std::string path_;
+  std::string partial_;
+  int descriptor_;
+  int error_ = 0;
+  std::string buffer_;
+};
+
+absl::Status WriteFileAtomically(const std::string& path, absl::string_view bytes, FileAccess access);
+
+// The bytes of a file. Fails with NotFound when it cannot be opened, with InvalidArgument when it is a folder or larger than
+// `max_bytes` (checked before memory is taken).
+absl::StatusOr<std::string> ReadFile(const std::string& path, std::uint64_t max_bytes = std::uint64_t{1} << 30);
+
+// Creates a folder and its parents; one that exists is fine. `access` holds for the folders that are made.
+absl::Status MakeFolder(const std::string& path, FileAccess access);
+
+bool FileExists(const std::string& path);
+
+// A file mapped read-only into memory. The mapping lives as long as any copy of the pointer that keeps it.
+class MappedFile {
+ public:
+  static absl::StatusOr<std::shared_ptr<const MappedFile>> Open(const std::string& path);
+  ~MappedFile();
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+
+  absl::string_view bytes() const { return {data_, size_}; }
+
+ private:
+  MappedFile(const char* data, std::size_t size) : data_(data), size_(size) {}
+  const char* data_;
+  std::size_t size_;
+};
+
+}  // namespace attune
+
+#endif  // ATTUNE_COMMON_BASE_FILES_H_

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/methods/combat/batch_fit.h"
+
+#include <cmath>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/methods/combat/pooled_model.h"
+#include "common/numeric/empirical_bayes.h"
+#include "common/numeric/linear_model.h"
+
+namespace attune::combat {
+namespace {
+
+using Eigen::Index;
+
+Form ModelForm(const Setup& setup) {
+  const Index f = setup.features;
+  return {{"n", BlockKind::kCount, 1, 1},       {"alpha", BlockKind::kSum, 1, f},      {"beta", BlockKind::kSum, setup.p, f},
+          {"sigma", BlockKind::kSum, 1, f},     {"gamma", BlockKind::kSum, 1, f},      {"delta2", BlockKind::kSum, 1, f},
+          {"gamma_hat", BlockKind::kSum, 1, f}, {"delta2_hat", BlockKind::kSum, 1, f}, {"adjusted", BlockKind::kCount, 1, f},
+          {"prior", BlockKind::kSum, 5, 1}};
+}
+
+// The estimates of the features in `usable`, before shrinking.
+BatchEstimates Estimate(const Setup& setup, const Blocks& common, const Moments& own, const std::vector<Index>& usable) {
+  const auto size = static_cast<Index>(usable.size());
+  BatchEstimates estimates{Eigen::ArrayXd(size), Eigen::ArrayXd(size), Eigen::ArrayXd(size), Eigen::ArrayXd(size)};
+  const auto alpha = common["alpha"];
+  const auto beta = common["beta"];
+  const auto sigma = common["sigma"];
+  const Index p = setup.p;
+  for (Index k = 0; k < size; ++k) {
+    const Index f = usable[static_cast<std::size_t>(k)];
+    const Index column = own.DesignColumn(f);
+    const double* beta_f = beta.data() + f * p;
+    double location = own.y_mean[f] - alpha(0, f);
+    for (Index i = 0; i < p; ++i) location -= own.x_mean(i, column) * beta_f[i];
+    const double variance = sigma(0, f) * sigma(0, f);
+    double rss = ResidualSumOfSquares(own.xx.data() + column * p * p, own.xy.data() + f * p, own.yy[f], beta_f, p) / variance;
+    // What rounding leaves is no scale to divide by.
+    if (!(rss * variance > kNoResidual * own.yy[f])) rss = 0;
+    estimates.gamma[k] = location / sigma(0, f);
+    estimates.rss[k] = rss;
+    estimates.n[k] = own.count[column];
+    // One subject has no scale; only a small batch, corrected in location only, comes here with one.
+    estimates.delta2[k] = own.count[column] > 1 ? rss / (own.count[column] - 1) : 1.0;
+  }
+  return estimates;
+}
+
+}  // namespace
+
+absl::StatusOr<BatchModel> FitBatch(const StudyFacts& facts, const Setup& setup, const Blocks& common, const BatchId& batch,
+                                    const Summary& own, int threads) {
+  BatchModel model{batch, Blocks::Zero(ModelForm(setup)), {}};
+  Blocks& out = model.parameters;
+  out.Mutable("alpha") = common["alpha"];
+  out.Mutable("beta") = common["beta"];
+  out.Mutable("sigma") = common["sigma"];
+  out.Mutable("delta2").setOnes();
+  out.Mutable("delta2_hat").setOnes();
+  const double n = own["n"](0, 0);
+  out.Mutable("n")(0, 0) = n;
+
+  std::vector<Index> usable;
+  for (Index f = 0; f < setup.features; ++f) {
+    if (StatusOf(common, f) == FeatureStatus::kAdjusted) usable.push_back(f);
+  }
+  if (usable.empty()) return model;
+  const BatchEstimates estimates = Estimate(setup, common, MomentsOf(own, setup, 0, setup.features), usable);
+  auto gamma_hat = out.Mutable("gamma_hat");
+  auto delta2_hat = out.Mutable("delta2_hat");
+  for (std::size_t k = 0; k < usable.size(); ++k) {
+    gamma_hat(0, usable[k]) = estimates.gamma[static_cast<Index>(k)];
+    delta2_hat(0, usable[k]) = estimates.delta2[static_cast<Index>(k)];
+  }
+  if (batch == setup.reference) {
+    model.notes.push_back("this is the reference batch: its values come back untouched");
+    return model;
+  }
+
+  const bool small = setup.IsSmall(n);
+  const bool mean_only = setup.options.mean_only() || small;
+  if (small) {
+    model.notes.push_back(absl::StrCat("this batch has ", n, " subjects, fewer than min_batch_size ", setup.min_batch_size,
+                                       ": it is corrected in location only"));
+  }
+  v1::Prior prior_kind = setup.options.prior();
+  if (prior_kind != v1::PRIOR_NONE && static_cast<Index>(usable.size()) < kFewestFeaturesForPrior) {
+    prior_kind = v1::PRIOR_NONE;
+  }
+  ShrunkEstimates shrunk;
+  if (prior_kind == v1::PRIOR_NONE) {
+    shrunk = {estimates.gamma, mean_only ? Eigen::ArrayXd::Ones(estimates.gamma.size()) : estimates.delta2};
+  } else {
+    const BatchPrior prior = EstimatePrior(estimates);
+    auto stored = out.Mutable("prior");
+    stored << prior.gamma_bar, prior.tau2, prior.a, prior.b, prior.delta2_mean;
+    // A scale of 0 has no likelihood; the check below names the feature.
+    const bool scales_positive = mean_only || (estimates.delta2 > 0).all();
+    if (prior_kind == v1::PRIOR_NONPARAMETRIC && scales_positive) {
+      shrunk = ShrinkNonparametric(estimates, mean_only, threads);
+    } else if (prior_kind == v1::PRIOR_NONPARAMETRIC) {
+      shrunk = {estimates.gamma, estimates.delta2};
+    } else if (mean_only) {
+      shrunk = ShrinkLocation(estimates, prior);
+    } else {
+      absl::StatusOr<ShrunkEstimates> parametric = ShrinkParametric(estimates, prior);
+      if (!parametric.ok()) return WithContext(parametric.status(), absl::StrCat("batch '", batch, "'"));
+      shrunk = *std::move(parametric);
+    }
+  }
+  auto gamma = out.Mutable("gamma");
+  auto delta2 = out.Mutable("delta2");
+  auto adjusted = out.Mutable("adjusted");
+  for (std::size_t k = 0; k < usable.size(); ++k) {
+    const double scale = shrunk.delta2[static_cast<Index>(k)];
+    if (!(scale > 0) || !std::isfinite(scale) || !std::isfinite(shrunk.gamma[static_cast<Index>(k)])) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "batch '", batch, "': the covariates leave feature '", facts.features[static_cast<std::size_t>(usable[k])],
+          "' no variance in this batch, so that its scale cannot be corrected; leave the feature out, or use mean_only: true"));
+    }
+    gamma(0, usable[k]) = shrunk.gamma[static_cast<Index>(k)];
+    delta2(0, usable[k]) = scale;
+    adjusted(0, usable[k]) = 1;
+  }
+  return model;
+}
+
+Blocks CorrectionOfBatch(const BatchModel& model, const Setup& setup) {
+  Blocks blocks = Blocks::Zero({{"gamma", BlockKind::kSum, 1, setup.features},
+                                {"delta2", BlockKind::kSum, 1, setup.features},
+                                {"gamma_hat", BlockKind::kSum, 1, setup.features},
+                                {"delta2_hat", BlockKind::kSum, 1, setup.features}});
+  for (const BlockSpec& spec : Form(blocks.form())) blocks.Mutable(spec.name) = model.parameters[spec.name];
+  return blocks;
+}
+
+LocationScale LocationScaleOf(const Blocks& parameters, Index first, Index count) {
+  const auto row = [&](const char* name) -> Eigen::ArrayXd {
+    return parameters[name].middleCols(first, count).transpose().array();
+  };
+  return {row("alpha"),   parameters["beta"].middleCols(first, count).array(), row("sigma"), row("gamma"), row("delta2"),
+          row("adjusted")};
+}
+
+absl::Status ApplyModel(const Blocks& parameters, const Subject& subject, std::span<double> out) {
+  const auto alpha = parameters["alpha"];
+  const auto beta = parameters["beta"];
+  const auto sigma = parameters["sigma"];
+  const auto gamma = parameters["gamma"];
+  const auto delta2 = parameters["delta2"];
+  const auto adjusted = parameters["adjusted"];
+  const auto features = static_cast<std::size_t>(alpha.cols());
+  const auto p = static_cast<std::size_t>(beta.rows());
+  if (subject.values.size() != features || out.size() != features || subject.covariates.size() != p) {
+    return absl::InvalidArgumentError(absl::StrCat("a subject has ", subject.values.size(), " features and ",
+                                                   subject.covariates.size(), " covariates, the model ", features, " and ", p));
+  }
+  for (std::size_t f = 0; f < features; ++f) {
+    const auto column = static_cast<Index>(f);
+    if (adjusted(0, column) == 0 || std::isnan(subject.values[f])) {
+      out[f] = subject.values[f];
+      continue;
+    }
+    double effect = 0;
+    for (std::size_t i = 0; i < p; ++i) effect += subject.covariates[i] * beta(static_cast<Index>(i), column);
+    const double z = (subject.values[f] - alpha(0, column) - effect) / sigma(0, column);
+    out[f] = sigma(0, column) * (z - gamma(0, column)) / std::sqrt(delta2(0, column)) + alpha(0, column) + effect;
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace attune::combat

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/methods/combat/form.h"
+
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+
+namespace attune::combat {
+namespace {
+
+using Eigen::Index;
+
+// Non-parametric empirical Bayes compares every feature with every other.
+constexpr Index kMostNonparametricFeatures = 20000;
+
+void AppendBlocks(const Setup& setup, const std::string& prefix, Form& form) {
+  const Index p = setup.p;
+  const Index f = setup.features;
+  const auto add = [&](const char* name, BlockKind kind, Index rows, Index cols) {
+    form.push_back({absl::StrCat(prefix, name), kind, rows, cols});
+  };
+  add("n", BlockKind::kCount, 1, 1);
+  if (setup.missing) add("count", BlockKind::kCount, 1, f);
+  add("x_sum", BlockKind::kSum, p, setup.missing ? f : 1);
+  add("xx", BlockKind::kSum, p * p, setup.missing ? f : 1);
+  add("y_sum", BlockKind::kSum, 1, f);
+  add("xy", BlockKind::kSum, p, f);
+  add("yy", BlockKind::kSum, 1, f);
+  add("constant", BlockKind::kCount, 1, f);
+  if (setup.missing) add("empty", BlockKind::kCount, 1, f);
+}
+
+void FillBlocks(const Setup& setup, const Moments& moments, const std::string& prefix, Summary& out) {
+  const Index p = setup.p;
+  const bool may_flag = !setup.IsSmall(moments.subjects);
+  auto block = [&](const char* name) { return out.Mutable(absl::StrCat(prefix, name)); };
+  const double n = moments.subjects;
+  block("n")(0, 0) = n;
+  auto x_sum = block("x_sum");
+  auto xx = block("xx");
+  auto y_sum = block("y_sum");
+  auto xy = block("xy");
+  auto yy = block("yy");
+  auto constant = block("constant");
+  if (!setup.missing) {
+    x_sum = n * moments.x_mean.matrix();
+    xx = moments.xx.matrix();
+  }
+  for (Index f = 0; f < setup.features; ++f) {
+    if (setup.missing && moments.count[f] == 0) {
+      block("empty")(0, f) = 1;
+      continue;
+    }
+    if (may_flag && moments.y_min[f] == moments.y_max[f]) {
+      constant(0, f) = 1;
+      continue;
+    }
+    // With missing values too, sums are means times the whole batch's n: alpha weights batches by n (README.md).
+    y_sum(0, f) = n * moments.y_mean[f];
+    yy(0, f) = moments.yy[f];
+    for (Index i = 0; i < p; ++i) xy(i, f) = moments.xy(i, f);
+    if (!setup.missing) continue;
+    block("count")(0, f) = moments.count[f];
+    for (Index i = 0; i < p; ++i) x_sum(i, f) = n * moments.x_mean(i, f);
+    for (Index i = 0; i < p * p; ++i) xx(i, f) = moments.xx(i, f);
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<Setup> SetupOf(const StudyFacts& facts) {
+  Setup setup;
+  if (!setup.options.ParseFromString(facts.options)) {
+    return absl::InvalidArgumentError("the study's ComBat options cannot be read");
+  }
+  setup.p = static_cast<Index>(DesignColumns(facts.covariates).size());
+  setup.features = static_cast<Index>(facts.features.size());
+  setup.missing = setup.options.missing() == v1::MISSING_VALUES_ALLOW;
+  setup.min_batch_size = facts.min_batch_size;
+  if (setup.features == 0) return absl::InvalidArgumentError("the study has no features");
+  if (facts.batches.empty()) return absl::InvalidArgumentError("the study has no batches");
+  if (setup.options.prior() == v1::PRIOR_NONPARAMETRIC && setup.features > kMostNonparametricFeatures &&
+      !setup.options.force_nonparametric()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "prior: nonparametric compares all pairs of ", setup.features, " features, more than the ", kMostNonparametricFeatures,
+        " that it is meant for; use prior: parametric, or set force_nonparametric: true"));
+  }
+  if (!setup.options.reference_batch().empty()) {
+    absl::StatusOr<BatchId> reference = ResolveBatch(setup.options.reference_batch(), facts.batches);
+    if (!reference.ok()) return WithContext(absl::InvalidArgumentError(reference.status().message()), "reference_batch");
+    setup.reference = *std::move(reference);
+  }
+  return setup;
+}
+
+Form RoundOneForm(const StudyFacts& facts, const Setup& setup) {
+  Form form;
+  AppendBlocks(setup, "", form);
+  if (facts.release == Release::kPooled && !setup.reference.empty()) AppendBlocks(setup, kReferencePrefix, form);
+  return form;
+}
+
+Summary FillRoundOne(const Form& form, const Setup& setup, const Moments& moments, bool is_reference) {
+  Summary summary = Summary::Zero(form);
+  FillBlocks(setup, moments, "", summary);
+  if (is_reference && summary.Has(absl::StrCat(kReferencePrefix, "n"))) FillBlocks(setup, moments, kReferencePrefix, summary);
+  return summary;
+}
+
+Moments MomentsOf(const Summary& summary, const Setup& setup, Index first, Index count, const std::string& prefix) {
+  const auto block = [&](const char* name) { return summary[absl::StrCat(prefix, name)]; };
+  Moments moments(setup.p, count, setup.missing);
+  const double n = block("n")(0, 0);
+  moments.subjects = n;
+  if (n == 0) return moments;
+  if (setup.missing) {
+    moments.count = block("count").middleCols(first, count).transpose().array();
+    moments.x_mean = block("x_sum").middleCols(first, count).array() / n;
+    moments.xx = block("xx").middleCols(first, count).array();
+  } else {
+    moments.count[0] = n;
+    moments.x_mean = block("x_sum").array() / n;
+    moments.xx = block("xx").array();
+  }
+  moments.y_mean = block("y_sum").middleCols(first, count).transpose().array() / n;
+  moments.xy = block("xy").middleCols(first, count).array();
+  moments.yy = block("yy").middleCols(first, count).transpose().array();
+  return moments;
+}
+
+}  // namespace attune::combat

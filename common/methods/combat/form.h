@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The form of round 1: what each batch fills in, and how to read it back. README.md says what each block reveals.
+#ifndef ATTUNE_COMMON_METHODS_COMBAT_FORM_H_
+#define ATTUNE_COMMON_METHODS_COMBAT_FORM_H_
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "attune/v1/config.pb.h"
+#include "common/kernel/blocks.h"
+#include "common/kernel/study_facts.h"
+#include "common/numeric/moments.h"
+
+namespace attune::combat {
+
+// The study as combat/1 sees it.
+struct Setup {
+  v1::CombatOptions options;
+  Eigen::Index p = 0;         // design columns
+  Eigen::Index features = 0;  // F
+  bool missing = false;       // every sum is per feature, over the subjects present
+  BatchId reference;          // empty: none
+  // Whether a batch of n subjects is corrected in location only because it is small.
+  bool IsSmall(double n) const { return n < min_batch_size; }
+  double min_batch_size = 10;
+};
+
+// Fails with InvalidArgument when the options cannot be read or do not fit the study.
+absl::StatusOr<Setup> SetupOf(const StudyFacts& facts);
+
+// Blocks n, x_sum, xx, y_sum, xy, yy, constant (and count, empty with missing values). Under `pooled` with a reference batch,
+// these again with the prefix "reference.", which that batch alone fills.
+Form RoundOneForm(const StudyFacts& facts, const Setup& setup);
+inline constexpr char kReferencePrefix[] = "reference.";
+
+// Fills the form of one batch. Features that do not vary in it are flagged, and zero elsewhere, except in a small batch.
+Summary FillRoundOne(const Form& form, const Setup& setup, const Moments& moments, bool is_reference);
+
+// The moments of one filled form for the features [first, first + count). Flagged features have zeros.
+Moments MomentsOf(const Summary& summary, const Setup& setup, Eigen::Index first, Eigen::Index count,
+                  const std::string& prefix = "");
+
+}  // namespace attune::combat
+
+#endif  // ATTUNE_COMMON_METHODS_COMBAT_FORM_H_

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/methods/combat/pooled_model.h"
+
+#include <cmath>
+#include <optional>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/base/status.h"
+#include "common/base/text.h"
+#include "common/numeric/linear_model.h"
+
+namespace attune::combat {
+namespace {
+
+using Eigen::Index;
+
+std::vector<std::string> Names(const std::vector<DesignColumn>& columns, const std::vector<Index>& which) {
+  std::vector<std::string> names;
+  for (const Index column : which) names.push_back(columns[static_cast<std::size_t>(column)].name);
+  return names;
+}
+
+// Where a column that never varies within a batch stands, batch by batch: "CMU 1, OLIN 0".
+std::string ValuesByBatch(const Setup& setup, const std::map<BatchId, Summary>& by_batch, Index column, Index feature) {
+  std::vector<std::string> values;
+  for (const auto& [batch, summary] : by_batch) {
+    const Moments moments = MomentsOf(summary, setup, feature, 1);
+    values.push_back(absl::StrCat(batch, " ", absl::SixDigits(moments.x_mean(column, 0))));
+  }
+  return JoinSome(values, 12);
+}
+
+// `feature`: whose design it is, where every feature has its own.
+absl::Status RankError(const StudyFacts& facts, const Setup& setup, const RankProblems& problems, const Summary& pooled,
+                       const std::map<BatchId, Summary>& by_batch, Index feature) {
+  const std::vector<DesignColumn> columns = DesignColumns(facts.covariates);
+  const auto x_sum = pooled["x_sum"].col(setup.missing ? feature : 0);
+  std::vector<std::string> sentences;
+  for (const Index column : problems.without_variation) {
+    const std::string& name = columns[static_cast<std::size_t>(column)].name;
+    std::string sentence = absl::StrCat("'", name, "' does not vary within any batch");
+    if (x_sum[column] == 0 || (columns[static_cast<std::size_t>(column)].level > 0 && x_sum[column] == pooled["n"](0, 0))) {
+      absl::StrAppend(&sentence, " (it is the same for everybody)");
+    } else {
+      absl::StrAppend(&sentence, ", so that its effect cannot be told from the batches'");
+      if (!by_batch.empty())
+        absl::StrAppend(&sentence, " (mean per batch: ", ValuesByBatch(setup, by_batch, column, feature), ")");
+    }
+    sentences.push_back(std::move(sentence));
+  }
+  for (const RankProblems::Dependence& dependence : problems.dependent) {
+    sentences.push_back(absl::StrCat("'", columns[static_cast<std::size_t>(dependence.column)].name,
+                                     "' is, within the batches, a linear combination of ",
+                                     absl::StrJoin(Names(columns, dependence.on), ", ")));
+  }
+  return absl::FailedPreconditionError(
+      absl::StrCat("the covariates are confounded, constant or collinear: ", absl::StrJoin(sentences, "; "),
+                   ". Leave such covariates out of the study file, merge their levels, or leave such batches out"));
+}
+
+// What one feature's parameters follow from.
+struct FeatureParameters {
+  FeatureStatus status = FeatureStatus::kAdjusted;
+  Eigen::VectorXd beta;
+  double alpha = 0;
+  double sigma = 1;
+};
+
+}  // namespace
+
+Form PooledModelForm(const Setup& setup) {
+  const Index f = setup.features;
+  return {{"n", BlockKind::kCount, 1, 1},
+          {"alpha", BlockKind::kSum, 1, f},
+          {"beta", BlockKind::kSum, setup.p, f},
+          {"sigma", BlockKind::kSum, 1, f},
+          {"status", BlockKind::kCount, 1, f}};
+}
+
+absl::Status CheckPooledModel(const Blocks& blocks) {
+  ATTUNE_RETURN_IF_ERROR(blocks.CheckFinite());
+  const auto sigma = blocks["sigma"];
+  const auto status = blocks["status"];
+  for (Index f = 0; f < sigma.cols(); ++f) {
+    if (!(sigma(0, f) > 0)) return absl::InvalidArgumentError(absl::StrCat("sigma of feature ", f, " is not positive"));
+    const double value = status(0, f);
+    if (!(value >= 0 && value <= static_cast<double>(FeatureStatus::kNoResidualVariance)) || value != std::floor(value)) {
+      return absl::InvalidArgumentError(absl::StrCat("status of feature ", f, " is ", value, ", which is none"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+FeatureStatus StatusOf(const Blocks& common, Index feature) {
+  return static_cast<FeatureStatus>(static_cast<int>(common["status"](0, feature)));
+}
+
+absl::StatusOr<Blocks> FitPooledModel(const StudyFacts& facts, const Setup& setup, const Summary& pooled,
+                                      const std::map<BatchId, Summary>& by_batch) {
+  const Index p = setup.p;
+  const double n = pooled["n"](0, 0);
+  if (!(n >= 1)) return absl::InvalidArgumentError("the answers count no subject");
+  const auto x_sum = pooled["x_sum"];
+  const auto xx = pooled["xx"];
+  const auto xy = pooled["xy"];
+  const auto constant = pooled["constant"];
+
+  // The reference batch's own sums, where there is one.
+  const bool has_reference = !setup.reference.empty();
+  const bool separate = pooled.Has(absl::StrCat(kReferencePrefix, "n"));
+  const std::string prefix = separate ? kReferencePrefix : "";
+  const Summary* reference = separate ? &pooled : nullptr;
+  if (has_reference && !separate) {
+    const auto found = by_batch.find(setup.reference);
+    if (found == by_batch.end())
+      return absl::InvalidArgumentError(absl::StrCat("no answer of the reference batch '", setup.reference, "'"));
+    reference = &found->second;
+  }
+
+  // Per feature where values may be missing: sum of squares about 0 of x, from x_sum = N xbar.
+  const auto problems_of = [&](Index column) {
+    const Eigen::Map<const Eigen::MatrixXd> scatter(xx.data() + column * p * p, p, p);
+    Eigen::VectorXd raw(p);
+    for (Index i = 0; i < p; ++i) raw[i] = scatter(i, i) + x_sum(i, column) * x_sum(i, column) / n;
+    return FindRankProblems(scatter, raw);
+  };
+
+  std::optional<ScatterSolver> common_solver;
+  if (!setup.missing) {
+    const RankProblems problems = problems_of(0);
+    if (!problems.none()) return RankError(facts, setup, problems, pooled, by_batch, 0);
+    common_solver = ScatterSolver::Create(Eigen::Map<const Eigen::MatrixXd>(xx.data(), p, p));
+    if (!common_solver) return absl::InvalidArgumentError("the answers' covariate scatter is not positive definite");
+  }
+
+  const auto fit = [&](Index f) -> FeatureParameters {
+    FeatureParameters out;
+    const Index column = setup.missing ? f : 0;
+    if (constant(0, f) > 0) return {FeatureStatus::kConstant, {}, 0, 1};
+    if (setup.missing && pooled["empty"](0, f) > 0) return {FeatureStatus::kEmpty, {}, 0, 1};
+    const double* scatter = xx.data() + column * p * p;
+    std::optional<ScatterSolver> own_solver;
+    if (setup.missing) {
+      if (problems_of(f).none()) own_solver = ScatterSolver::Create(Eigen::Map<const Eigen::MatrixXd>(scatter, p, p));
+      if (!own_solver) return {FeatureStatus::kSingular, {}, 0, 1};
+    }
+    out.beta = (setup.missing ? *own_solver : *common_solver).Solve(xy.col(f));
+    const Summary& source = has_reference ? *reference : pooled;
+    const std::string& from = has_reference ? prefix : "";
+    const auto of = [&](const char* name) { return source[absl::StrCat(from, name)]; };
+    const double source_n = of("n")(0, 0);
+    out.alpha = of("y_sum")(0, f) / source_n;
+    for (Index i = 0; i < p; ++i) out.alpha -= of("x_sum")(i, column) / source_n * out.beta[i];
+    const double present = setup.missing ? of("count")(0, f) : source_n;
+    const double source_yy = of("yy")(0, f);
+    const double rss =
+        ResidualSumOfSquares(of("xx").data() + column * p * p, of("xy").data() + f * p, source_yy, out.beta.data(), p);
+    if (!(rss > kNoResidual * source_yy) || !(present > 0)) return {FeatureStatus::kNoResidualVariance, {}, 0, 1};
+    out.sigma = std::sqrt(rss / present);
+    return out;
+  };
+
+  // With missing values every feature may turn out singular; when all do, the covariates are at fault, not the features.
+  Blocks common = Blocks::Zero(PooledModelForm(setup));
+  common.Mutable("n")(0, 0) = n;
+  auto alpha = common.Mutable("alpha");
+  auto beta = common.Mutable("beta");
+  auto sigma = common.Mutable("sigma");
+  auto status = common.Mutable("status");
+  std::optional<Index> singular;
+  bool any_regular = false;
+  for (Index f = 0; f < setup.features; ++f) {
+    const FeatureParameters feature = fit(f);
+    status(0, f) = static_cast<double>(feature.status);
+    sigma(0, f) = feature.sigma;
+    if (feature.status == FeatureStatus::kSingular) singular = f;
+    if (feature.status == FeatureStatus::kAdjusted) {
+      any_regular = true;
+      alpha(0, f) = feature.alpha;
+      beta.col(f) = feature.beta;
+    }
+  }
+  if (!any_regular && singular) return RankError(facts, setup, problems_of(*singular), pooled, by_batch, *singular);
+  return common;
+}
+
+std::vector<std::string> NotesOnFeatures(const StudyFacts& facts, const Blocks& common,
+                                         const std::map<BatchId, Summary>& by_batch) {
+  // Reasons in order of their number; each with its features.
+  static constexpr std::pair<FeatureStatus, const char*> kReasons[] = {
+      {FeatureStatus::kConstant, "do not vary within some batch"},
+      {FeatureStatus::kEmpty, "are missing in everybody of some batch"},
+      {FeatureStatus::kSingular, "are present in too few people to separate the covariates"},
+      {FeatureStatus::kNoResidualVariance, "are explained exactly by the covariates"},
+  };
+  std::vector<std::string> notes;
+  for (const auto& [reason, words] : kReasons) {
+    std::vector<std::string> features;
+    for (Index f = 0; f < static_cast<Index>(facts.features.size()); ++f) {
+      if (StatusOf(common, f) != reason) continue;
+      std::vector<std::string> batches;
+      const char* flag = reason == FeatureStatus::kConstant ? "constant" : "empty";
+      if (reason == FeatureStatus::kConstant || reason == FeatureStatus::kEmpty) {
+        for (const auto& [batch, summary] : by_batch) {
+          if (summary[flag](0, f) > 0) batches.push_back(batch);
+        }
+      }
+      const std::string& name = facts.features[static_cast<std::size_t>(f)];
+      features.push_back(batches.empty() ? name : absl::StrCat(name, " (", JoinSome(batches), ")"));
+    }
+    if (features.empty()) continue;
+    notes.push_back(absl::StrCat(features.size(), features.size() == 1 ? " feature is" : " features are",
+                                 " left as they are at every site, because they ", words, ": ", JoinSome(features, 200)));
+  }
+  return notes;
+}
+
+}  // namespace attune::combat

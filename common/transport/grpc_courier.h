@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The courier over gRPC with mutual TLS: this site dials the coordinator, never the other way round.
+#ifndef ATTUNE_COMMON_TRANSPORT_GRPC_COURIER_H_
+#define ATTUNE_COMMON_TRANSPORT_GRPC_COURIER_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "attune/v1/coordinator.pb.h"
+#include "common/transport/courier.h"
+
+namespace attune {
+
+struct GrpcCourierOptions {
+  std::string endpoint;  // "host:port"
+  std::string ca_pem;    // the consortium's authority: the only one that is trusted
+  // This site's own, both or (to enroll) neither.
+  std::string key_pem;
+  std::string certificate_pem;
+  // The name that the coordinator's certificate must carry, when it is not the host that is dialled (port forwarding).
+  std::string server_name;
+  // How long to go on trying without progress when the coordinator cannot be reached.
+  absl::Duration patience = absl::Minutes(10);
+  // Of one call; Next takes its own waiting time more, streams of chunks a second per MiB more.
+  absl::Duration deadline = absl::Seconds(30);
+};
+
+// Does not connect yet. Fails with InvalidArgument when endpoint or authority is missing. Besides the codes of courier.h, calls
+// fail with Unauthenticated, at once, when the coordinator's certificate is not from the authority or for another host.
+absl::StatusOr<std::unique_ptr<Courier>> MakeGrpcCourier(const GrpcCourierOptions& options);
+
+// Asks for a certificate. The one call that needs none; retries like the others.
+absl::StatusOr<v1::EnrollReply> Enroll(const GrpcCourierOptions& options, const v1::EnrollRequest& request);
+
+}  // namespace attune
+
+#endif  // ATTUNE_COMMON_TRANSPORT_GRPC_COURIER_H_

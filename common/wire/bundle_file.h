@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The layout of a bundle's bytes (proto/attune/v1/study.proto), whatever it holds. For bundle.cc only.
+#ifndef ATTUNE_COMMON_WIRE_BUNDLE_FILE_H_
+#define ATTUNE_COMMON_WIRE_BUNDLE_FILE_H_
+
+#include <cstddef>
+#include <map>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "attune/v1/study.pb.h"
+#include "common/kernel/blocks.h"
+#include "common/wire/bundle.h"
+
+namespace attune {
+
+// The most entries that a form may ask for: 16 GiB of values.
+inline constexpr std::size_t kMaxFormEntries = std::size_t{1} << 31;
+
+using BlocksByName = std::map<std::string, const Blocks*>;
+
+// Writes `header`, whose parts this fills in from `parts`, and the values. Returns the file's SHA-256.
+// Fails with InvalidArgument when a value is not finite or the header is larger than a reader accepts, and as AtomicFile does.
+absl::StatusOr<std::string> WriteBundleFile(const std::string& path, v1::BundleHeader header, const BlocksByName& parts);
+
+// Maps a bundle. Fails with DataLoss or InvalidArgument as OpenBundle says, but looks at nothing that depends on its kind.
+absl::StatusOr<Bundle> ReadBundleFile(const std::string& path);
+
+void FormToProto(const Form& form, google::protobuf::RepeatedPtrField<v1::Block>* blocks);
+
+// Fails with InvalidArgument when a block's kind, side or resolution cannot be one, or the form has more than `max_entries`.
+absl::StatusOr<Form> FormFromProto(const google::protobuf::RepeatedPtrField<v1::Block>& blocks, std::size_t max_entries);
+
+}  // namespace attune
+
+#endif  // ATTUNE_COMMON_WIRE_BUNDLE_FILE_H_

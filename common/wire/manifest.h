@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The study file and the frozen manifest: validation, canonical bytes, and what the kernel needs of them.
+#ifndef ATTUNE_COMMON_WIRE_MANIFEST_H_
+#define ATTUNE_COMMON_WIRE_MANIFEST_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "attune/v1/study.pb.h"
+#include "common/kernel/study_facts.h"
+
+namespace attune {
+
+// Version of the protocol and of every format. A peer of another version is refused with a message that names both.
+inline constexpr int kProtocolVersion = 1;
+inline constexpr char kProtocolMetadataKey[] = "attune-protocol";
+
+// Reads and checks study.yaml. Fails with NotFound or InvalidArgument (file, line, what was expected).
+absl::StatusOr<v1::StudyConfig> ReadStudyFile(const std::string& path);
+
+// What can be wrong with a study file beyond its syntax: no name, a covariate without type, a categorical one with fewer than
+// two levels, repeated names, a covariate fixed by fit_on, a method that is missing. InvalidArgument, naming the key.
+absl::Status CheckStudyConfig(const v1::StudyConfig& config);
+
+// The id of the config's method: "combat/1".
+std::string MethodIdOf(const v1::StudyConfig& config);
+
+// The deterministic bytes of a manifest, and their SHA-256: the manifest's name in every message.
+std::string CanonicalBytes(const v1::Manifest& manifest);
+
+// The manifest of canonical bytes. Fails with DataLoss when the bytes are not canonical (unknown fields, another order), with
+// FailedPrecondition when their protocol version is not ours, with InvalidArgument when roster or features are not sorted,
+// empty or repeated.
+absl::StatusOr<v1::Manifest> ParseManifest(absl::string_view bytes);
+
+// What methods may know of the study.
+StudyFacts FactsOf(const v1::Manifest& manifest);
+
+std::vector<Covariate> CovariatesOf(const v1::StudyConfig& config);
+Release ReleaseOf(const v1::StudyConfig& config);
+int MinBatchSizeOf(const v1::StudyConfig& config);
+
+// The batches of one site, sorted; empty when the site is not on the roster.
+std::vector<BatchId> BatchesOfSite(const v1::Manifest& manifest, absl::string_view site);
+
+}  // namespace attune
+
+#endif  // ATTUNE_COMMON_WIRE_MANIFEST_H_

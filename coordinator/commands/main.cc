@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <CLI/CLI.hpp>
+#include <exception>
+#include <iostream>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/base/version.h"
+#include "coordinator/commands/commands.h"
+
+namespace {
+
+constexpr char kProgram[] = "attune-coordinator";
+
+int Run(int argc, char** argv) {
+  CLI::App app("Coordinates harmonization studies over sites whose data stay where they are.", kProgram);
+  app.require_subcommand(1);
+  app.fallthrough();  // global options count after a subcommand too
+  app.set_version_flag("--version", attune::kVersion);
+  attune::CommandLine line;
+  bool quiet = false;
+  bool verbose = false;
+  app.add_option("--dir", line.dir, "The coordinator's state folder")->capture_default_str();
+  app.add_flag("--quiet", quiet, "Say only what is wrong");
+  app.add_flag("--verbose", verbose, "Say more");
+  attune::AddPkiCommands(app, line);
+  attune::AddSiteCommands(app, line);
+  attune::AddStudyCommands(app, line);
+  attune::AddServeCommand(app, line);
+  attune::AddEstimateCommand(app, line);
+  attune::AddRecordCommands(app, line);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    // 0 for --help and --version.
+    return app.exit(error) == 0 ? 0 : static_cast<int>(attune::ExitCode::kUsage);
+  }
+  spdlog::set_default_logger(spdlog::stderr_color_mt(kProgram));
+  spdlog::set_pattern("%Y-%m-%dT%H:%M:%S %^%l%$ %v");
+  spdlog::set_level(quiet ? spdlog::level::warn : verbose ? spdlog::level::debug : spdlog::level::info);
+  spdlog::flush_on(spdlog::level::info);
+
+  const absl::Status status = line.run();
+  std::cout.flush();
+  if (!status.ok()) std::cerr << kProgram << ": " << absl::StrCat(status.message()) << "\n";
+  return static_cast<int>(attune::ExitCodeOf(status));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return Run(argc, argv);
+  } catch (const std::exception& error) {
+    std::cerr << kProgram << ": " << error.what() << "\n";
+    return static_cast<int>(attune::ExitCode::kOther);
+  }
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <spdlog/spdlog.h>
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/methods/registry.h"
+#include "common/wire/json.h"
+#include "common/wire/manifest.h"
+#include "coordinator/commands/commands.h"
+#include "coordinator/desk.h"
+#include "coordinator/state_folder.h"
+#include "coordinator/study_view.h"
+#include "coordinator/text_table.h"
+
+namespace attune {
+namespace {
+
+struct StudyOptions {
+  std::string name;  // or the study file
+  bool json = false;
+  bool plain_sums = false;
+  std::string release;  // instead of the study file's; empty: as it says
+};
+
+using Action = absl::Status (*)(const StateFolder& state, Desk& desk, const StudyOptions& options);
+
+absl::Status Create(const StateFolder&, Desk& desk, const StudyOptions& options) {
+  ATTUNE_ASSIGN_OR_RETURN(v1::StudyConfig config, ReadStudyFile(options.name));
+  if (options.release == "per_batch") config.set_release(v1::RELEASE_PER_BATCH);
+  if (options.release == "pooled") config.set_release(v1::RELEASE_POOLED);
+  if (absl::Status created = desk.CreateStudy(config, options.plain_sums); !created.ok()) {
+    return WithContext(created, options.name);
+  }
+  spdlog::info("The study '{}' recruits: sites register with 'attune-site register {}'.", config.study(), config.study());
+  std::cout << config.study() << "\n";
+  return absl::OkStatus();
+}
+
+absl::Status Start(const StateFolder&, Desk& desk, const StudyOptions& options) {
+  ATTUNE_ASSIGN_OR_RETURN(const std::string manifest_sha256, desk.StartStudy(options.name));
+  spdlog::info("The study '{}' runs. Its sites approve this manifest:", options.name);
+  std::cout << manifest_sha256 << "\n";
+  return absl::OkStatus();
+}
+
+absl::Status Show(const StateFolder& state, Desk& desk, const StudyOptions& options) {
+  ATTUNE_ASSIGN_OR_RETURN(const StudyStatus status, desk.Status(options.name));
+  ATTUNE_ASSIGN_OR_RETURN(const v1::StudyView view, ViewOf(status, state.blobs));
+  std::cout << (options.json ? ToJson(view) : FormatView(view));
+  return absl::OkStatus();
+}
+
+absl::Status List(const StateFolder&, Desk& desk, const StudyOptions&) {
+  ATTUNE_ASSIGN_OR_RETURN(const std::vector<StudyStatus> studies, desk.ListStudies());
+  std::vector<std::vector<std::string>> rows = {{"study", "state", "sites", "waits for"}};
+  for (const StudyStatus& study : studies) {
+    rows.push_back({study.name, StateName(study.state), absl::StrCat(study.sites.size()),
+                    absl::StrCat(study.WaitingFor().size(), " sites")});
+  }
+  std::cout << FormatTable(rows, false);
+  return absl::OkStatus();
+}
+
+absl::Status Close(const StateFolder&, Desk& desk, const StudyOptions& options) {
+  ATTUNE_RETURN_IF_ERROR(desk.CloseStudy(options.name));
+  spdlog::info("The study '{}' is closed.", options.name);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddStudyCommands(CLI::App& app, CommandLine& line) {
+  CLI::App* const study = app.add_subcommand("study", "The studies of the consortium");
+  study->require_subcommand(1);
+  const auto options = std::make_shared<StudyOptions>();
+  const auto add = [&](const char* name, const char* help, Action action) {
+    CLI::App* const command = study->add_subcommand(name, help);
+    command->callback([&line, options, action] {
+      line.run = [&line, options, action]() -> absl::Status {
+        ATTUNE_ASSIGN_OR_RETURN(const StateFolder state, OpenStateFolder(line.dir));
+        Desk desk(state.consortium, state.journal.get(), state.blobs, FindMethod);
+        return action(state, desk, *options);
+      };
+    });
+    return command;
+  };
+  CLI::App* const create = add("create", "Begin to recruit for the study of a study file; prints its name", Create);
+  create->add_option("file", options->name, "The study file (YAML)")->required();
+  create->add_option("--release", options->release, "Instead of the study file's: per_batch or pooled")
+      ->check(CLI::IsMember({"per_batch", "pooled"}));
+  create->add_flag(
+      "--plain-sums", options->plain_sums,
+      "Allow release: pooled without secure aggregation. For simulations only: this coordinator would see the sums "
+      "of each site");
+  add("start", "Freeze the manifest and ask the first question; prints the manifest's hash", Start)
+      ->add_option("name", options->name, "The study")
+      ->required();
+  CLI::App* const show = add("show", "State, sites, whom it waits for, and whether it helped", Show);
+  show->add_option("name", options->name, "The study")->required();
+  show->add_flag("--json", options->json, "As JSON");
+  add("list", "All studies", List);
+  add("close", "End a study for good", Close)->add_option("name", options->name, "The study")->required();
+}
+
+}  // namespace attune

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Registration, the turn of a site, and reports. desk_upload.cc takes answers in, desk_admin.cc serves the operator.
+#include "coordinator/desk.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/crash_point.h"
+#include "common/base/digest.h"
+#include "common/base/files.h"
+#include "common/base/status.h"
+#include "common/base/text.h"
+#include "coordinator/desk_internal.h"
+#include "coordinator/errors.h"
+#include "coordinator/round_outcome.h"
+#include "coordinator/study_freeze.h"
+
+namespace attune {
+namespace {
+
+bool Contains(const std::map<std::string, std::string>& map, absl::string_view key, absl::string_view value) {
+  const auto found = map.find(std::string(key));
+  return found != map.end() && found->second == value;
+}
+
+}  // namespace
+
+JournalEntry MakeEntry(const std::string& study, const char* kind, absl::string_view site, std::uint32_t round) {
+  JournalEntry e;
+  e.study = study;
+  e.kind = kind;
+  e.site = std::string(site);
+  e.round = round;
+  return e;
+}
+
+absl::Status CheckMember(const StudyStatus& status, absl::string_view site, const std::string& manifest_sha256) {
+  if (status.state == v1::STUDY_STATE_RECRUITING) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the study '", status.name,
+                     "' has not started yet; the coordinator's operator starts it when all sites have registered"));
+  }
+  if (status.sites.count(std::string(site)) == 0) return NotOnRoster(site, status.name);
+  if (manifest_sha256 != status.manifest_sha256) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "the manifest of the study '", status.name, "' has the hash ",
+        status.started() ? status.manifest_sha256 : "(none: it was closed before it started)", ", not ",
+        IsSha256Hex(manifest_sha256) ? manifest_sha256 : "the one given", "; fetch the manifest again, and approve it"));
+  }
+  return absl::OkStatus();
+}
+
+Desk::Desk(std::string consortium, Journal* journal, BlobStore blobs, MethodFinder find_method)
+    : consortium_(std::move(consortium)), journal_(journal), blobs_(std::move(blobs)), find_method_(std::move(find_method)) {}
+
+std::mutex& Desk::MutexOf(const std::string& key) {
+  const std::lock_guard<std::mutex> lock(mutexes_mutex_);
+  std::unique_ptr<std::mutex>& mutex = mutexes_[key];
+  if (mutex == nullptr) mutex = std::make_unique<std::mutex>();
+  return *mutex;
+}
+
+absl::StatusOr<StudyStatus> Desk::Status(const std::string& study) const {
+  if (!IsPlainName(study)) return UnknownStudy(study);
+  const absl::StatusOr<std::vector<JournalEntry>> entries = journal_->Read(study);
+  if (!entries.ok()) return LocalError(entries.status());
+  return ReplayStudy(study, *entries);
+}
+
+absl::Status Desk::Record(const std::string& study,
+                          absl::FunctionRef<absl::StatusOr<std::vector<JournalEntry>>(const StudyStatus&)> decide) {
+  if (!IsPlainName(study)) return UnknownStudy(study);
+  absl::Status refusal;  // a decision, as against an error of the journal itself
+  const auto replay_and_decide = [&](const std::vector<JournalEntry>& entries) -> absl::StatusOr<std::vector<JournalEntry>> {
+    absl::StatusOr<StudyStatus> status = ReplayStudy(study, entries);
+    if (!status.ok()) return refusal = status.status();
+    absl::StatusOr<std::vector<JournalEntry>> decided = decide(*status);
+    if (!decided.ok()) refusal = decided.status();
+    return decided;
+  };
+  const absl::Status recorded = journal_->Transact(study, replay_and_decide);
+  return refusal.ok() ? LocalError(recorded) : refusal;
+}
+
+absl::Status Desk::Register(absl::string_view site, const v1::RegisterRequest& request) {
+  ATTUNE_ASSIGN_OR_RETURN(const StudyStatus known, Status(request.study()));
+  ATTUNE_RETURN_IF_ERROR(CheckRegistration(known.config, request));
+  ATTUNE_ASSIGN_OR_RETURN(const std::string sha256, StoreBytes(blobs_, request.SerializeAsString()));
+  return Record(request.study(), [&](const StudyStatus& status) -> absl::StatusOr<std::vector<JournalEntry>> {
+    const auto found = status.sites.find(std::string(site));
+    if (found != status.sites.end() && found->second.request_sha256 == sha256) return std::vector<JournalEntry>();
+    if (status.state != v1::STUDY_STATE_RECRUITING) {
+      return absl::FailedPreconditionError(absl::StrCat("the study '", status.name, "' no longer recruits: it is ",
+                                                        StateName(status.state), "; a site takes part as it had registered"));
+    }
+    JournalEntry e = MakeEntry(status.name, entry::kRegistered, site, 0);
+    v1::RegisterRequest batches_only = request;
+    batches_only.clear_features();
+    e.blob = sha256;
+    e.body = batches_only.SerializeAsString();
+    return std::vector<JournalEntry>{std::move(e)};
+  });
+}
+
+absl::StatusOr<v1::GetStudyReply> Desk::GetStudy(absl::string_view site, const std::string& study) {
+  ATTUNE_ASSIGN_OR_RETURN(const StudyStatus status, Status(study));
+  v1::GetStudyReply reply;
+  reply.set_state(status.state);
+  *reply.mutable_config() = status.config;
+  if (!status.started()) return reply;
+  if (status.sites.count(std::string(site)) == 0) return NotOnRoster(site, study);
+  const absl::StatusOr<std::string> path = blobs_.Verified(status.manifest_sha256);
+  if (!path.ok()) return LocalError(path.status());
+  absl::StatusOr<std::string> bytes = ReadFile(*path);
+  if (!bytes.ok()) return LocalError(bytes.status());
+  reply.set_manifest(*std::move(bytes));
+  return reply;
+}
+
+absl::Status Desk::AddBundle(const std::string& sha256, v1::NextReply& reply) const {
+  const absl::StatusOr<std::uint64_t> size = blobs_.SizeOf(sha256);
+  if (!size.ok()) return LocalError(size.status());
+  v1::BundleRef& bundle = *reply.add_bundles();
+  bundle.set_sha256(sha256);
+  bundle.set_size(*size);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<v1::NextReply> Desk::Next(absl::string_view site, const v1::NextRequest& request) {
+  ATTUNE_ASSIGN_OR_RETURN(StudyStatus status, Status(request.study()));
+  ATTUNE_RETURN_IF_ERROR(CheckMember(status, site, request.manifest_sha256()));
+  if (status.OutcomeDue()) {
+    // Whoever holds the mutex is computing the outcome; the site asks again.
+    if (const std::unique_lock<std::mutex> lock(MutexOf(status.name), std::try_to_lock); lock.owns_lock()) {
+      ATTUNE_RETURN_IF_ERROR(Advance(status.name));
+    }
+    ATTUNE_ASSIGN_OR_RETURN(status, Status(request.study()));
+  }
+
+  v1::NextReply reply;
+  reply.set_round(status.round());
+  const std::string name(site);
+  const auto report = status.reports.find(name);
+  if (report != status.reports.end() && report->second == v1::SITE_STATE_HARMONIZED) {
+    reply.set_task(v1::NextReply::TASK_DONE);
+    return reply;
+  }
+  switch (status.state) {
+    case v1::STUDY_STATE_RUNNING:
+      if (status.rounds.back().answers.count(name) > 0) {
+        reply.set_task(v1::NextReply::TASK_WAIT);
+        reply.set_message(status.OutcomeDue() ? "all sites have answered; the outcome is being computed"
+                                              : absl::StrCat("waiting for the answers of ", status.WaitingFor().size(), " of ",
+                                                             status.sites.size(), " sites"));
+        return reply;
+      }
+      reply.set_task(v1::NextReply::TASK_ANSWER);
+      ATTUNE_RETURN_IF_ERROR(AddBundle(status.rounds.back().question_sha256, reply));
+      return reply;
+    case v1::STUDY_STATE_CORRECTED:
+    case v1::STUDY_STATE_COMPLETE: {
+      reply.set_task(v1::NextReply::TASK_CORRECT);
+      ATTUNE_RETURN_IF_ERROR(AddBundle(status.correction->common_sha256, reply));
+      const auto own = status.correction->by_site.find(name);
+      if (own != status.correction->by_site.end()) ATTUNE_RETURN_IF_ERROR(AddBundle(own->second, reply));
+      return reply;
+    }
+    case v1::STUDY_STATE_FAILED:
+      reply.set_task(v1::NextReply::TASK_STOPPED);
+      reply.set_message(absl::StrCat("the study failed: ", status.failure));
+      return reply;
+    default:
+      reply.set_task(v1::NextReply::TASK_STOPPED);
+      reply.set_message("the study was closed by the coordinator's operator");
+      return reply;
+  }
+}
+
+absl::Status Desk::Advance(const std::string& study) {
+  ATTUNE_ASSIGN_OR_RETURN(const StudyStatus status, Status(study));
+  if (!status.OutcomeDue()) return absl::OkStatus();
+  const std::uint32_t round = status.round();
+  ATTUNE_ASSIGN_OR_RETURN(const v1::Manifest manifest, LoadManifest(blobs_, status.manifest_sha256));
+  const Method* const method = find_method_(manifest.method());
+  if (method == nullptr) {
+    return LocalError(absl::FailedPreconditionError(absl::StrCat("the study '", study, "' uses the method '", manifest.method(),
+                                                                 "', which this version of the program does not have")));
+  }
+  ATTUNE_ASSIGN_OR_RETURN(const std::vector<JournalEntry> outcome,
+                          OutcomeOfRound(status, manifest, *method, round, blobs_, blobs_));
+  CrashPoint("coordinator.outcome_written");
+  const absl::Status recorded = Record(study, [&](const StudyStatus& now) -> absl::StatusOr<std::vector<JournalEntry>> {
+    // Another process may have recorded it, or the study may have been closed, while this one computed.
+    if (now.round() != round || !now.OutcomeDue()) return std::vector<JournalEntry>();
+    return outcome;
+  });
+  if (!recorded.ok()) return recorded;
+  CrashPoint("coordinator.outcome_recorded");
+  return absl::OkStatus();
+}
+
+absl::StatusOr<BundleFile> Desk::BundlePath(absl::string_view site, const v1::FetchRequest& request) {
+  ATTUNE_ASSIGN_OR_RETURN(const StudyStatus status, Status(request.study()));
+  ATTUNE_RETURN_IF_ERROR(CheckMember(status, site, request.manifest_sha256()));
+  const std::string& sha256 = request.sha256();
+  const bool asked = std::any_of(status.rounds.begin(), status.rounds.end(),
+                                 [&](const RoundRecord& round) { return round.question_sha256 == sha256; });
+  const bool correction = status.correction.has_value() &&
+                          (status.correction->common_sha256 == sha256 || Contains(status.correction->by_site, site, sha256));
+  if (!asked && !correction) {
+    return absl::PermissionDeniedError(
+        absl::StrCat("the study '", status.name, "' has no bundle of that digest for this site"));
+  }
+  absl::StatusOr<std::uint64_t> size = blobs_.SizeOf(sha256);
+  if (!size.ok()) return LocalError(size.status());
+  return BundleFile{blobs_.PathOf(sha256), *size};
+}
+
+absl::Status Desk::Report(absl::string_view site, const v1::ReportRequest& request) {
+  if (request.state() == v1::SITE_STATE_UNSPECIFIED || !v1::SiteState_IsValid(request.state())) {
+    return absl::InvalidArgumentError("a report needs one of the states that the protocol knows");
+  }
+  const absl::Status recorded =
+      Record(request.study(), [&](const StudyStatus& status) -> absl::StatusOr<std::vector<JournalEntry>> {
+        ATTUNE_RETURN_IF_ERROR(CheckMember(status, site, request.manifest_sha256()));
+        if (request.state() == v1::SITE_STATE_HARMONIZED && !status.correction.has_value()) {
+          return absl::FailedPreconditionError(absl::StrCat("the study '", status.name, "' has no correction yet"));
+        }
+        const auto last = status.reports.find(std::string(site));
+        if (last != status.reports.end() && (last->second == request.state() || last->second == v1::SITE_STATE_HARMONIZED)) {
+          return std::vector<JournalEntry>();
+        }
+        JournalEntry e = MakeEntry(status.name, entry::kReported, site, 0);
+        e.body = absl::StrCat(static_cast<int>(request.state()));
+        return std::vector<JournalEntry>{std::move(e)};
+      });
+  if (!recorded.ok()) return recorded;
+  CrashPoint("coordinator.report_recorded");
+  return absl::OkStatus();
+}
+
+}  // namespace attune

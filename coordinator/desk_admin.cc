@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the operator does: create, start, close, look.
+#include <google/protobuf/util/message_differencer.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/crash_point.h"
+#include "common/base/status.h"
+#include "common/base/text.h"
+#include "common/wire/manifest.h"
+#include "coordinator/desk.h"
+#include "coordinator/desk_internal.h"
+#include "coordinator/errors.h"
+#include "coordinator/round_outcome.h"
+#include "coordinator/study_freeze.h"
+
+namespace attune {
+
+absl::Status Desk::CreateStudy(const v1::StudyConfig& config, bool plain_sums) {
+  ATTUNE_RETURN_IF_ERROR(CheckStudyConfig(config));
+  if (FindMethod(MethodIdOf(config)) == nullptr) {
+    return absl::InvalidArgumentError(absl::StrCat("method: this program has no method '", MethodIdOf(config), "'"));
+  }
+  if (ReleaseOf(config) == Release::kPooled && !plain_sums) {
+    return absl::FailedPreconditionError(
+        "release: pooled promises that the coordinator sees only the sum over all sites, which needs secure aggregation; this "
+        "version has none. Use release: per_batch (attune-simulate --plain-sums shows the arithmetic of pooled)");
+  }
+  return journal_->Transact(
+      config.study(), [&](const std::vector<JournalEntry>& entries) -> absl::StatusOr<std::vector<JournalEntry>> {
+        JournalEntry e = MakeEntry(config.study(), entry::kCreated, "", 0);
+        e.body = config.SerializeAsString();
+        if (entries.empty()) return std::vector<JournalEntry>{std::move(e)};
+        // Not by bytes: maps have no order of their own.
+        v1::StudyConfig known;
+        if (known.ParseFromString(entries.front().body) && google::protobuf::util::MessageDifferencer::Equals(known, config)) {
+          return std::vector<JournalEntry>();
+        }
+        return absl::AlreadyExistsError(absl::StrCat("a study '", config.study(),
+                                                     "' with another study file exists already; "
+                                                     "give this one another name"));
+      });
+}
+
+absl::StatusOr<std::string> Desk::StartStudy(const std::string& study) {
+  std::string manifest_sha256;
+  const absl::Status recorded = Record(study, [&](const StudyStatus& status) -> absl::StatusOr<std::vector<JournalEntry>> {
+    if (status.state == v1::STUDY_STATE_CLOSED || status.state == v1::STUDY_STATE_FAILED) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("the study '", study, "' cannot start: it is ", StateName(status.state)));
+    }
+    if (status.started()) {
+      manifest_sha256 = status.manifest_sha256;
+      return std::vector<JournalEntry>();
+    }
+    // Inside the transaction, so that no site registers between the roster and the record. Bundles that are written here but
+    // never recorded do no harm.
+    ATTUNE_ASSIGN_OR_RETURN(const v1::Manifest manifest, FreezeManifest(consortium_, status, blobs_));
+    const Method* const method = FindMethod(manifest.method());
+    if (method == nullptr) {
+      return absl::InvalidArgumentError(absl::StrCat("this program has no method '", manifest.method(), "'"));
+    }
+    const std::string bytes = CanonicalBytes(manifest);
+    ATTUNE_RETURN_IF_ERROR(ParseManifest(bytes).status());
+    ATTUNE_ASSIGN_OR_RETURN(manifest_sha256, StoreBytes(blobs_, bytes));
+    ATTUNE_ASSIGN_OR_RETURN(std::vector<JournalEntry> entries,
+                            FirstQuestion(study, manifest_sha256, manifest, *method, blobs_));
+    JournalEntry started = MakeEntry(study, entry::kStarted, "", 0);
+    started.blob = manifest_sha256;
+    entries.insert(entries.begin(), std::move(started));
+    return entries;
+  });
+  if (!recorded.ok()) return recorded;
+  CrashPoint("coordinator.started");
+  return manifest_sha256;
+}
+
+absl::Status Desk::CloseStudy(const std::string& study) {
+  return Record(study, [&](const StudyStatus& status) -> absl::StatusOr<std::vector<JournalEntry>> {
+    if (status.state == v1::STUDY_STATE_CLOSED) return std::vector<JournalEntry>();
+    if (status.state == v1::STUDY_STATE_FAILED) {
+      return absl::FailedPreconditionError(absl::StrCat("the study '", study, "' has failed, which is final"));
+    }
+    return std::vector<JournalEntry>{MakeEntry(study, entry::kClosed, "", 0)};
+  });
+}
+
+absl::StatusOr<std::vector<StudyStatus>> Desk::ListStudies() const {
+  ATTUNE_ASSIGN_OR_RETURN(const std::vector<std::string> names, journal_->Studies());
+  std::vector<StudyStatus> studies;
+  for (const std::string& name : names) {
+    if (name.empty()) continue;  // entries of the consortium
+    ATTUNE_ASSIGN_OR_RETURN(StudyStatus status, Status(name));
+    studies.push_back(std::move(status));
+  }
+  return studies;
+}
+
+}  // namespace attune

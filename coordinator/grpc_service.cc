@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/grpc_service.h"
+
+#include <grpc/grpc_security_constants.h>
+#include <grpcpp/grpcpp.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <fstream>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "attune/v1/coordinator.grpc.pb.h"
+#include "common/base/status.h"
+#include "common/wire/manifest.h"
+#include "coordinator/errors.h"
+
+namespace attune {
+namespace {
+
+constexpr int kMaxMessageBytes = 1 << 20;
+constexpr std::size_t kFetchChunkBytes = std::size_t{256} << 10;
+constexpr std::chrono::milliseconds kMaxWait(10'000);
+constexpr std::chrono::milliseconds kPollInterval(100);
+constexpr std::chrono::seconds kShutdownGrace(5);
+constexpr int kMinPingIntervalMs = 10'000;
+
+static_assert(static_cast<int>(absl::StatusCode::kUnauthenticated) == static_cast<int>(grpc::StatusCode::UNAUTHENTICATED));
+
+// The edge: what is not for the peer stays in the log.
+grpc::Status ToGrpc(const absl::Status& status, const char* call, const std::string& site) {
+  if (status.ok()) return grpc::Status::OK;
+  const absl::Status shown = ForPeer(status);
+  if (shown == status) {
+    spdlog::info("{} of site '{}': {}", call, site, status.ToString(absl::StatusToStringMode::kWithNoExtraData));
+  } else {
+    spdlog::error("{} of site '{}': {}", call, site, status.ToString(absl::StatusToStringMode::kWithNoExtraData));
+  }
+  return {static_cast<grpc::StatusCode>(shown.code()), std::string(shown.message())};
+}
+
+absl::Status CheckProtocol(const grpc::ServerContext& context) {
+  const auto& metadata = context.client_metadata();
+  const auto found = metadata.find(kProtocolMetadataKey);
+  const std::string theirs = found == metadata.end() ? "" : std::string(found->second.data(), found->second.size());
+  if (theirs == std::to_string(kProtocolVersion)) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat("the site's program speaks version ",
+                                                    theirs.empty() ? "(none given)" : absl::StrCat("'", theirs, "'"),
+                                                    " of the protocol, the coordinator speaks version ", kProtocolVersion,
+                                                    "; install programs of the same version at both ends"));
+}
+
+// The site that the peer's certificate names.
+absl::StatusOr<std::string> SiteOfPeer(const grpc::ServerContext& context, const std::string& consortium) {
+  const auto peer = context.auth_context();
+  std::vector<grpc::string_ref> uris;
+  if (peer != nullptr && peer->IsPeerAuthenticated()) uris = peer->FindPropertyValues(GRPC_PEER_URI_PROPERTY_NAME);
+  if (uris.size() != 1) {
+    return absl::UnauthenticatedError("this call needs the certificate of an enrolled site; run 'attune-site enroll' first");
+  }
+  ATTUNE_ASSIGN_OR_RETURN(SiteIdentity identity, ParseSiteUri(absl::string_view(uris[0].data(), uris[0].size())));
+  if (identity.consortium != consortium) {
+    return absl::UnauthenticatedError(absl::StrCat("the certificate is of the consortium '", identity.consortium,
+                                                   "', this coordinator is that of '", consortium, "'"));
+  }
+  return std::move(identity.site);
+}
+
+class Service final : public v1::Coordinator::Service {
+ public:
+  Service(std::string consortium, Desk* desk, Invitations* invitations)
+      : consortium_(std::move(consortium)), desk_(desk), invitations_(invitations) {}
+
+  // Ends the calls that wait.
+  void Stop() { stopping_.store(true); }
+
+  grpc::Status Enroll(grpc::ServerContext* context, const v1::EnrollRequest* request, v1::EnrollReply* reply) override {
+    const auto enroll = [&]() -> absl::Status {
+      ATTUNE_RETURN_IF_ERROR(CheckProtocol(*context));
+      ATTUNE_ASSIGN_OR_RETURN(*reply, invitations_->Enroll(*request));
+      return absl::OkStatus();
+    };
+    return ToGrpc(enroll(), "Enroll", "(not enrolled)");
+  }
+
+  grpc::Status Register(grpc::ServerContext* context, const v1::RegisterRequest* request, v1::RegisterReply*) override {
+    return AsSite(*context, "Register", [&](const std::string& site) { return desk_->Register(site, *request); });
+  }
+
+  grpc::Status GetStudy(grpc::ServerContext* context, const v1::GetStudyRequest* request, v1::GetStudyReply* reply) override {
+    return AsSite(*context, "GetStudy", [&](const std::string& site) -> absl::Status {
+      ATTUNE_ASSIGN_OR_RETURN(*reply, desk_->GetStudy(site, request->study()));
+      return absl::OkStatus();
+    });
+  }
+
+  grpc::Status Next(grpc::ServerContext* context, const v1::NextRequest* request, v1::NextReply* reply) override {
+    return AsSite(*context, "Next", [&](const std::string& site) { return WaitForNext(*context, site, *request, *reply); });
+  }
+
+  grpc::Status GetUpload(grpc::ServerContext* context, const v1::UploadHeader* header, v1::UploadState* state) override {
+    return AsSite(*context, "GetUpload", [&](const std::string& site) -> absl::Status {
+      ATTUNE_ASSIGN_OR_RETURN(*state, desk_->GetUpload(site, *header));
+      return absl::OkStatus();
+    });
+  }
+
+  grpc::Status Submit(grpc::ServerContext* context, grpc::ServerReader<v1::SubmitRequest>* reader,
+                      v1::UploadState* state) override {
+    return AsSite(*context, "Submit", [&](const std::string& site) { return Receive(site, *reader, *state); });
+  }
+
+  grpc::Status Fetch(grpc::ServerContext* context, const v1::FetchRequest* request,
+                     grpc::ServerWriter<v1::FetchReply>* writer) override {
+    return AsSite(*context, "Fetch", [&](const std::string& site) { return Send(site, *request, *writer); });
+  }
+
+  grpc::Status Report(grpc::ServerContext* context, const v1::ReportRequest* request, v1::ReportReply*) override {
+    return AsSite(*context, "Report", [&](const std::string& site) { return desk_->Report(site, *request); });
+  }
+
+ private:
+  template <typename Call>
+  grpc::Status AsSite(const grpc::ServerContext& context, const char* name, const Call& call) {
+    if (const absl::Status protocol = CheckProtocol(context); !protocol.ok()) return ToGrpc(protocol, name, "(not asked)");
+    const absl::StatusOr<std::string> site = SiteOfPeer(context, consortium_);
+    if (!site.ok()) return ToGrpc(site.status(), name, "(none)");
+    return ToGrpc(call(*site), name, *site);
+  }
+
+  absl::Status WaitForNext(const grpc::ServerContext& context, const std::string& site, const v1::NextRequest& request,
+                           v1::NextReply& reply) {
+    const auto deadline = std::chrono::steady_clock::now() + std::min(std::chrono::milliseconds(request.wait_ms()), kMaxWait);
+    for (;;) {
+      // Asked before the desk: what is recorded in between ends the wait.
+      const std::int64_t version = desk_->Version();
+      ATTUNE_ASSIGN_OR_RETURN(reply, desk_->Next(site, request));
+      if (reply.task() != v1::NextReply::TASK_WAIT) return absl::OkStatus();
+      do {
+        if (std::chrono::steady_clock::now() >= deadline || stopping_.load() || context.IsCancelled()) return absl::OkStatus();
+        std::this_thread::sleep_for(kPollInterval);
+      } while (desk_->Version() == version);
+    }
+  }
+
+  absl::Status Receive(const std::string& site, grpc::ServerReader<v1::SubmitRequest>& reader, v1::UploadState& state) {
+    v1::SubmitRequest message;
+    if (!reader.Read(&message) || !message.has_header()) {
+      return absl::InvalidArgumentError("an upload begins with its header");
+    }
+    const v1::UploadHeader header = message.header();
+    ATTUNE_ASSIGN_OR_RETURN(state, desk_->GetUpload(site, header));
+    if (state.recorded()) return absl::OkStatus();
+    while (reader.Read(&message)) {
+      if (!message.has_chunk()) return absl::InvalidArgumentError("after an upload's header come chunks");
+      ATTUNE_RETURN_IF_ERROR(desk_->Append(site, header, message.chunk()));
+    }
+    // A stream that broke off: what arrived is kept, and the site goes on there.
+    ATTUNE_ASSIGN_OR_RETURN(state, desk_->GetUpload(site, header));
+    if (state.recorded() || state.received() < header.bundle().size()) return absl::OkStatus();
+    ATTUNE_ASSIGN_OR_RETURN(state, desk_->FinishUpload(site, header));
+    return absl::OkStatus();
+  }
+
+  absl::Status Send(const std::string& site, const v1::FetchRequest& request, grpc::ServerWriter<v1::FetchReply>& writer) {
+    ATTUNE_ASSIGN_OR_RETURN(const BundleFile bundle, desk_->BundlePath(site, request));
+    if (request.offset() > bundle.size) {
+      return absl::OutOfRangeError(absl::StrCat("the bundle has ", bundle.size, " bytes; none at ", request.offset()));
+    }
+    std::ifstream file(bundle.path, std::ios::binary);
+    file.seekg(static_cast<std::streamoff>(request.offset()));
+    std::uint64_t offset = request.offset();
+    while (offset < bundle.size) {
+      v1::FetchReply reply;
+      std::string& data = *reply.mutable_chunk()->mutable_data();
+      data.resize(std::min<std::uint64_t>(kFetchChunkBytes, bundle.size - offset));
+      if (!file.read(data.data(), static_cast<std::streamsize>(data.size()))) {
+        return LocalError(absl::DataLossError(absl::StrCat("cannot read '", bundle.path, "' at ", offset)));
+      }
+      reply.mutable_chunk()->set_offset(offset);
+      offset += data.size();
+      if (!writer.Write(reply)) return absl::CancelledError("the site ended the call");
+    }
+    return absl::OkStatus();
+  }
+
+  const std::string consortium_;
+  Desk* const desk_;                // not owned
+  Invitations* const invitations_;  // not owned
+  std::atomic<bool> stopping_{false};
+};
+
+}  // namespace
+
+class GrpcServer::Impl {
+ public:
+  Impl(const GrpcServerOptions& options, Desk* desk, Invitations* invitations)
+      : service_(options.consortium, desk, invitations) {
+    grpc::EnableDefaultHealthCheckService(true);
+    // A certificate is asked for and verified but not required: Enroll and the health service have none to show.
+    grpc::SslServerCredentialsOptions tls(GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY);
+    tls.pem_root_certs = options.authority_pem;
+    tls.pem_key_cert_pairs.push_back({options.certificate.key_pem, options.certificate.certificate_pem});
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort(options.listen, grpc::SslServerCredentials(tls), &port_);
+    builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
+    // Long polls sit idle behind hospital firewalls: clients may ping to keep them open.
+    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kMinPingIntervalMs);
+    // Two coordinators on one port would each get half of the sites.
+    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+    builder.RegisterService(&service_);
+    server_ = builder.BuildAndStart();
+  }
+
+  ~Impl() { Shutdown(); }
+
+  bool started() const { return server_ != nullptr && port_ != 0; }
+  int port() const { return port_; }
+
+  void Shutdown() {
+    service_.Stop();
+    if (server_ != nullptr) server_->Shutdown(std::chrono::system_clock::now() + kShutdownGrace);
+  }
+
+ private:
+  int port_ = 0;
+  Service service_;
+  std::unique_ptr<grpc::Server> server_;  // after the service: destroyed, and so ended, before it
+};
+
+GrpcServer::GrpcServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+GrpcServer::~GrpcServer() = default;
+
+absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOptions& options, Desk* desk,
+                                                              Invitations* invitations) {
+  auto impl = std::make_unique<Impl>(options, desk, invitations);
+  if (!impl->started()) {
+    return absl::UnavailableError(absl::StrCat("cannot listen on '", options.listen,
+                                               "': the address is not this machine's, or the port is taken; choose another "
+                                               "with --listen"));
+  }
+  return std::unique_ptr<GrpcServer>(new GrpcServer(std::move(impl)));
+}
+
+int GrpcServer::port() const { return impl_->port(); }
+
+void GrpcServer::Shutdown() { impl_->Shutdown(); }
+
+}  // namespace attune

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The desk over gRPC with mutual TLS. No gRPC type leaves this header.
+#ifndef ATTUNE_COORDINATOR_GRPC_SERVICE_H_
+#define ATTUNE_COORDINATOR_GRPC_SERVICE_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "common/security/certificates.h"
+#include "coordinator/desk.h"
+#include "coordinator/invitations.h"
+
+namespace attune {
+
+struct GrpcServerOptions {
+  std::string listen;  // "<address>:<port>", IPv6 in brackets; port 0: any
+  std::string consortium;
+  std::string authority_pem;  // whose client certificates count
+  KeyAndCertificate certificate;
+};
+
+// Serves until it is shut down. Every call but Enroll and the health service needs a client certificate of the consortium; a
+// site acts only as the one that its certificate names. Thread-safe.
+class GrpcServer {
+ public:
+  // `desk` and `invitations` are not owned and outlive the server. Fails with Unavailable when it cannot listen.
+  static absl::StatusOr<std::unique_ptr<GrpcServer>> Start(const GrpcServerOptions& options, Desk* desk,
+                                                           Invitations* invitations);
+  ~GrpcServer();
+  GrpcServer(const GrpcServer&) = delete;
+  GrpcServer& operator=(const GrpcServer&) = delete;
+
+  // The port that is bound.
+  int port() const;
+
+  // Takes no more calls, ends those that wait, and gives the others five seconds.
+  void Shutdown();
+
+ private:
+  class Impl;
+  explicit GrpcServer(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace attune
+
+#endif  // ATTUNE_COORDINATOR_GRPC_SERVICE_H_

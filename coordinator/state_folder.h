@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef ATTUNE_COORDINATOR_STATE_FOLDER_H_
+#define ATTUNE_COORDINATOR_STATE_FOLDER_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/security/certificates.h"
+#include "common/storage/blob_store.h"
+#include "common/storage/journal.h"
+
+namespace attune {
+
+// The coordinator's state on disk, readable by its owner only:
+//   pki/consortium                     the consortium's name; written last: without it there is no authority yet
+//   pki/authority.{key,pem}            the consortium's certificate authority: back it up, keep its key secret
+//   pki/server.{key,pem}               what `serve` shows to sites
+//   journal.sqlite, blobs/             everything that happened
+//   endpoint                           host:port of a running `serve`
+struct StateFolder {
+  std::string folder;
+  std::string consortium;
+  KeyAndCertificate authority;
+  KeyAndCertificate server;
+  std::unique_ptr<Journal> journal;
+  BlobStore blobs;
+
+  std::string EndpointPath() const { return folder + "/endpoint"; }
+};
+
+// Makes the authority and the server's certificate for `hosts` (DNS names and IP addresses that sites dial). Fails with
+// AlreadyExists when the folder has an authority: a new one would turn away every enrolled site.
+absl::Status InitStateFolder(const std::string& folder, const std::string& consortium, const std::vector<std::string>& hosts);
+
+// Fails with FailedPrecondition, naming the command, when the folder has no authority.
+absl::StatusOr<StateFolder> OpenStateFolder(const std::string& folder);
+
+}  // namespace attune
+
+#endif  // ATTUNE_COORDINATOR_STATE_FOLDER_H_

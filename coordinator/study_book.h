@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the journal says of a study. The journal is the only memory: a study's state is its entries, read in order.
+#ifndef ATTUNE_COORDINATOR_STUDY_BOOK_H_
+#define ATTUNE_COORDINATOR_STUDY_BOOK_H_
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "attune/v1/config.pb.h"
+#include "attune/v1/coordinator.pb.h"
+#include "common/kernel/batch_id.h"
+#include "common/storage/journal.h"
+
+namespace attune {
+
+// Kinds of journal entries. They are part of the stored format: never change one.
+namespace entry {
+// Of the consortium (entries without a study):
+inline constexpr char kInvited[] = "invited";    // site; body: "<SHA-256 of the token> <expiry, Unix seconds>"
+inline constexpr char kEnrolled[] = "enrolled";  // site; body: "<SHA-256 of the token> <of the request>\n<certificate, PEM>"
+// Of a study:
+inline constexpr char kCreated[] = "created";        // body: StudyConfig
+inline constexpr char kRegistered[] = "registered";  // site; blob: RegisterRequest; body: the same without the features
+inline constexpr char kStarted[] = "started";        // blob: the manifest
+inline constexpr char kAsked[] = "asked";          // round; blob: the question; body: number of values that a part has to fill
+inline constexpr char kAnswered[] = "answered";    // site, round; blob: the answer
+inline constexpr char kCorrected[] = "corrected";  // round; blob: the correction that every site gets
+inline constexpr char kCorrectedSite[] = "corrected-site";  // site, round; blob: what this site alone gets
+inline constexpr char kEvidence[] = "evidence";             // round; blob: the evidence
+inline constexpr char kFailed[] = "failed";                 // round; body: why the data cannot be harmonized
+inline constexpr char kReported[] = "reported";             // site; body: number of the v1::SiteState
+inline constexpr char kClosed[] = "closed";
+}  // namespace entry
+
+struct Registration {
+  std::string request_sha256;  // blob: the whole RegisterRequest
+  std::vector<std::string> labels;
+};
+
+struct RoundRecord {
+  std::string question_sha256;
+  std::uint64_t values_per_part = 0;           // doubles that one part of an answer holds
+  std::map<std::string, std::string> answers;  // site -> SHA-256
+};
+
+struct CorrectionRecord {
+  std::uint32_t round = 0;  // the round that it followed from
+  std::string common_sha256;
+  std::map<std::string, std::string> by_site;  // empty when the release is pooled
+  std::string evidence_sha256;                 // empty when the method gives none
+};
+
+struct StudyStatus {
+  std::string name;
+  v1::StudyState state = v1::STUDY_STATE_UNSPECIFIED;
+  v1::StudyConfig config;                     // as it was created; the manifest holds the resolved one
+  std::map<std::string, Registration> sites;  // while recruiting those registered, after that the roster
+  std::string manifest_sha256;                // empty while recruiting
+  std::vector<RoundRecord> rounds;            // rounds[r - 1] is round r
+  std::optional<CorrectionRecord> correction;
+  std::map<std::string, v1::SiteState> reports;  // the last of each site; HARMONIZED stays
+  std::string failure;
+
+  bool started() const { return !manifest_sha256.empty(); }
+  std::uint32_t round() const { return static_cast<std::uint32_t>(rounds.size()); }
+  // Whether all sites have answered the current round and nothing followed yet.
+  bool OutcomeDue() const;
+  // Sites whose answer or, once the correction is known, whose report is missing.
+  std::vector<std::string> WaitingFor() const;
+  // Names of the parts of this site's answers: its batches, sorted, or the one sum under pooled. Empty for an unknown site.
+  std::vector<std::string> PartsOf(absl::string_view site) const;
+};
+
+// Fails with NotFound when there are no entries, and with DataLoss at an entry that cannot follow those before.
+absl::StatusOr<StudyStatus> ReplayStudy(absl::string_view study, const std::vector<JournalEntry>& entries);
+
+// "recruiting", "running", ... : the last word of the value, in lower case.
+std::string StateName(v1::StudyState state);
+std::string StateName(v1::SiteState state);
+
+}  // namespace attune
+
+#endif  // ATTUNE_COORDINATOR_STUDY_BOOK_H_

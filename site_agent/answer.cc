@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "site_agent/answer.h"
+
+#include <filesystem>
+#include <map>
+#include <system_error>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/crash_point.h"
+#include "common/base/digest.h"
+#include "common/base/files.h"
+#include "common/base/status.h"
+#include "common/kernel/fold.h"
+#include "common/wire/bundle.h"
+#include "site_agent/gate.h"
+
+namespace attune {
+namespace {
+
+BundleBinding BindingOf(const SiteStudy& study, std::uint32_t round, const std::string& question_sha256 = "") {
+  return {.manifest_sha256 = study.held.sha256, .round = round, .question_sha256 = question_sha256};
+}
+
+absl::StatusOr<v1::UploadHeader> HeaderOf(const SiteStudy& study, std::uint32_t round, const std::string& sha256) {
+  std::error_code error;
+  const std::uintmax_t size = std::filesystem::file_size(study.folder.AnswerPath(round), error);
+  if (error) return absl::InternalError(absl::StrCat("cannot read '", study.folder.AnswerPath(round), "': ", error.message()));
+  v1::UploadHeader header;
+  header.set_study(study.name());
+  header.set_manifest_sha256(study.held.sha256);
+  header.set_round(round);
+  header.mutable_bundle()->set_sha256(sha256);
+  header.mutable_bundle()->set_size(size);
+  return header;
+}
+
+// What this site keeps of the rounds before `round`.
+absl::StatusOr<std::map<BatchId, SiteState>> EarlierRounds(const SiteStudy& study, std::uint32_t round) {
+  std::map<BatchId, SiteState> states;
+  for (std::uint32_t earlier = 1; earlier < round; ++earlier) {
+    ATTUNE_ASSIGN_OR_RETURN(Bundle own,
+                            OpenBundle(study.folder.OwnPath(earlier), v1::BUNDLE_KIND_ANSWER, BindingOf(study, earlier)));
+    for (const BatchId& batch : study.batches) {
+      const auto part = own.parts.find(batch);
+      if (part == own.parts.end()) {
+        return absl::DataLossError(absl::StrCat("'", study.folder.OwnPath(earlier), "' has no part of batch '", batch, "'"));
+      }
+      states[batch].earlier.push_back(std::move(part->second));
+    }
+  }
+  return states;
+}
+
+}  // namespace
+
+absl::Status CheckGate(const SiteStudy& study, const SiteTables& tables, const Question& question) {
+  ATTUNE_RETURN_IF_ERROR(CheckApproved(study.name(), study.held.sha256, study.approval));
+  ATTUNE_RETURN_IF_ERROR(CheckQuestion(*study.method, study.facts, question));
+  ATTUNE_RETURN_IF_ERROR(CheckBatchesAreRegistered(study, *tables.data));
+  const v1::StudyConfig& config = study.held.manifest.config();
+  ATTUNE_RETURN_IF_ERROR(CheckBatchSizes(config, tables.data->batches()));
+  return CheckMissing(config, *study.approval, tables.data->features(), *tables.data);
+}
+
+absl::Status CheckInputsUnchanged(const SiteStudy& study, const SiteTables& tables) {
+  if (study.folder.LastAnsweredRound() == 0) return absl::OkStatus();
+  ATTUNE_ASSIGN_OR_RETURN(const v1::AnsweredInputs then, study.folder.ReadInputs());
+  bool same = then.files_size() == static_cast<int>(tables.inputs.size());
+  std::string changed = "their number";
+  for (int i = 0; same && i < then.files_size(); ++i) {
+    same = then.files(i).sha256() == tables.inputs[static_cast<std::size_t>(i)].sha256();
+    if (!same) changed = absl::StrCat("'", then.files(i).file(), "'");
+  }
+  if (same) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("the data changed since this site answered study '", study.name(), "' (", changed,
+                   "): put the files back as they were to finish it; new people of known batches are harmonized with "
+                   "'attune-site apply', other data need a new study"));
+}
+
+absl::StatusOr<v1::UploadHeader> KeptAnswer(const SiteStudy& study, const SiteTables& tables, std::uint32_t round,
+                                            const std::string& question_sha256) {
+  const std::string path = study.folder.AnswerPath(round);
+  if (!FileExists(path)) return absl::NotFoundError(absl::StrCat("round ", round, " is not answered yet"));
+  ATTUNE_ASSIGN_OR_RETURN(const Bundle answer, OpenBundle(path, v1::BUNDLE_KIND_ANSWER, BindingOf(study, round)));
+  if (answer.header.question_sha256() != question_sha256) {
+    return absl::PermissionDeniedError(absl::StrCat("the coordinator asks round ", round, " of study '", study.name(),
+                                                    "' again with another question (", question_sha256, ", answered was ",
+                                                    answer.header.question_sha256(), "): a round is answered once"));
+  }
+  ATTUNE_RETURN_IF_ERROR(CheckInputsUnchanged(study, tables));
+  ATTUNE_ASSIGN_OR_RETURN(const std::string sha256, Sha256OfFile(path));
+  return HeaderOf(study, round, sha256);
+}
+
+absl::StatusOr<v1::UploadHeader> ComputeAnswer(const SiteStudy& study, const SiteTables& tables, std::uint32_t round,
+                                               const std::string& question_sha256, int threads) {
+  if (round != study.folder.LastAnsweredRound() + 1) {
+    return absl::PermissionDeniedError(absl::StrCat("round ", round, " of study '", study.name(), "' cannot follow on round ",
+                                                    study.folder.LastAnsweredRound(), ", the last one answered here"));
+  }
+  ATTUNE_ASSIGN_OR_RETURN(const Bundle bundle,
+                          OpenBundle(study.folder.QuestionPath(round), v1::BUNDLE_KIND_QUESTION, BindingOf(study, round)));
+  ATTUNE_ASSIGN_OR_RETURN(const Question question, QuestionOf(bundle));
+  ATTUNE_RETURN_IF_ERROR(CheckGate(study, tables, question));
+  ATTUNE_RETURN_IF_ERROR(CheckInputsUnchanged(study, tables));
+  v1::AnsweredInputs inputs;
+  inputs.set_manifest_sha256(study.held.sha256);
+  inputs.mutable_files()->Add(tables.inputs.begin(), tables.inputs.end());
+  ATTUNE_RETURN_IF_ERROR(study.folder.WriteInputs(inputs));
+
+  ATTUNE_ASSIGN_OR_RETURN(const auto states, EarlierRounds(study, round));
+  ATTUNE_ASSIGN_OR_RETURN(const auto filled,
+                          AnswerQuestion(*study.method, study.facts, question, study.batches, *tables.data, states, threads));
+  const BundleBinding binding = BindingOf(study, round, question_sha256);
+  ATTUNE_RETURN_IF_ERROR(WriteAnswer(study.folder.OwnPath(round), binding, filled).status());
+  CrashPoint("site.own_written");
+  std::map<std::string, Summary> sent = filled;
+  if (study.facts.release == Release::kPooled) {
+    sent.clear();
+    ATTUNE_ASSIGN_OR_RETURN(sent[kSumPart], SumOf(question.form, filled));
+  }
+  ATTUNE_ASSIGN_OR_RETURN(const std::string sha256, WriteAnswer(study.folder.AnswerPath(round), binding, sent));
+  CrashPoint("site.answer_written");
+  return HeaderOf(study, round, sha256);
+}
+
+absl::StatusOr<std::string> WriteFirstQuestion(const SiteStudy& study) {
+  ATTUNE_ASSIGN_OR_RETURN(const Question question, study.method->Begin(study.facts));
+  return WriteQuestion(study.folder.QuestionPath(1), BindingOf(study, 1), question);
+}
+
+}  // namespace attune

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// This site's answers: computed behind the gate, kept, and never computed twice differently for one round.
+#ifndef ATTUNE_SITE_AGENT_ANSWER_H_
+#define ATTUNE_SITE_AGENT_ANSWER_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "attune/v1/coordinator.pb.h"
+#include "site_agent/site_study.h"
+
+namespace attune {
+
+// Everything that the gate asks before `question` may be answered from `tables` (gate.h).
+absl::Status CheckGate(const SiteStudy& study, const SiteTables& tables, const Question& question);
+
+// FailedPrecondition when this site has answered and the tables are not those it answered from.
+absl::Status CheckInputsUnchanged(const SiteStudy& study, const SiteTables& tables);
+
+// What the round's answer is uploaded as, when it was computed before, from the question of this digest and from these tables.
+// NotFound: there is none yet. PermissionDenied: it answers another question of this round; a second one is never answered.
+absl::StatusOr<v1::UploadHeader> KeptAnswer(const SiteStudy& study, const SiteTables& tables, std::uint32_t round,
+                                            const std::string& question_sha256);
+
+// Answers the question that lies at QuestionPath(round) under that digest: checks it at the gate, fills the forms, keeps
+// own-<r>.bundle and answer-<r>.bundle. A process that is killed in between computes the same bytes again.
+absl::StatusOr<v1::UploadHeader> ComputeAnswer(const SiteStudy& study, const SiteTables& tables, std::uint32_t round,
+                                               const std::string& question_sha256, int threads);
+
+// Writes round 1's question, which follows from the manifest alone, to its place; returns its digest.
+absl::StatusOr<std::string> WriteFirstQuestion(const SiteStudy& study);
+
+}  // namespace attune
+
+#endif  // ATTUNE_SITE_AGENT_ANSWER_H_

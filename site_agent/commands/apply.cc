@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <memory>
+#include <set>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/files.h"
+#include "common/base/status.h"
+#include "common/base/text.h"
+#include "common/methods/registry.h"
+#include "common/tables/delimited.h"
+#include "common/wire/json.h"
+#include "common/wire/model_file.h"
+#include "site_agent/commands/command.h"
+#include "site_agent/harmonize.h"
+#include "site_agent/tables/column_map.h"
+#include "site_agent/tables/derivative.h"
+
+namespace attune {
+namespace {
+
+struct Arguments {
+  std::string model;
+  TableArguments tables;
+  std::string site;
+  std::string out;
+};
+
+absl::StatusOr<FittedModel> ReadModel(const std::string& path) {
+  FittedModel model;
+  ATTUNE_ASSIGN_OR_RETURN(model.json, ReadFile(path));
+  ATTUNE_RETURN_IF_ERROR(FromJson(model.json, path, &model.file));
+  auto by_batch = ModelsOf(model.file);
+  if (!by_batch.ok()) return WithContext(by_batch.status(), absl::StrCat("'", path, "'"));
+  model.by_batch = *std::move(by_batch);
+  if (model.by_batch.empty()) return absl::InvalidArgumentError(absl::StrCat("'", path, "' holds no batch"));
+  return model;
+}
+
+std::vector<BatchId> KnownBatches(const FittedModel& model) {
+  std::vector<BatchId> known;
+  for (const auto& [batch, fitted] : model.by_batch) known.push_back(batch);
+  return known;
+}
+
+// The site that the new subjects are of: the model's only one, or the one that was named.
+absl::StatusOr<std::string> SiteOfModel(const FittedModel& model, const std::string& wanted) {
+  std::set<std::string> sites;
+  for (const auto& [batch, fitted] : model.by_batch) sites.insert(SiteOf(batch));
+  if (wanted.empty() && sites.size() == 1) return *sites.begin();
+  if (!wanted.empty() && sites.contains(wanted)) return wanted;
+  return absl::NotFoundError(absl::StrCat(wanted.empty() ? "the model has several sites: give --site, one of "
+                                                         : absl::StrCat("the model has no site '", wanted, "', only "),
+                                          JoinSome({sites.begin(), sites.end()})));
+}
+
+// Whether participants.tsv says which batch each subject is of.
+absl::StatusOr<bool> HasBatchColumns(const v1::SiteConfig& config, const v1::StudyConfig& study) {
+  ATTUNE_ASSIGN_OR_RETURN(const ColumnMap map, ColumnMap::Create(config, study));
+  ATTUNE_ASSIGN_OR_RETURN(const DelimitedFile participants, DelimitedFile::Open(config.participants()));
+  return std::all_of(study.batch().begin(), study.batch().end(),
+                     [&](const std::string& column) { return participants.ColumnOf(map.ColumnOf(column)).has_value(); });
+}
+
+absl::Status CheckBatchesAreKnown(const SiteData& data, const FittedModel& model, const std::vector<BatchId>& known) {
+  for (const BatchCount& batch : data.batches()) {
+    if (model.by_batch.contains(batch.batch)) continue;
+    return absl::NotFoundError(absl::StrCat("the model does not know batch '", batch.batch, "', only ", JoinSome(known),
+                                            ": a new batch needs a study in which it takes part"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Apply(const Globals& globals, const Arguments& arguments) {
+  ATTUNE_RETURN_IF_ERROR(CheckDerivativeFree(arguments.out, globals.force));
+  ATTUNE_ASSIGN_OR_RETURN(FittedModel model, ReadModel(arguments.model));
+  const Method* method = FindMethod(model.file.method());
+  if (method == nullptr) {
+    return absl::NotFoundError(
+        absl::StrCat("'", arguments.model, "' is of method '", model.file.method(), "', which this version does not know"));
+  }
+  ATTUNE_ASSIGN_OR_RETURN(const std::string site, SiteOfModel(model, arguments.site));
+  ATTUNE_ASSIGN_OR_RETURN(const v1::SiteConfig config, SiteConfigOf(arguments.tables));
+  const std::vector<BatchId> known = KnownBatches(model);
+  v1::StudyConfig study = model.file.config();
+  ATTUNE_ASSIGN_OR_RETURN(const bool has_batch, HasBatchColumns(config, study));
+  if (!has_batch && known.size() == 1) {
+    // Without a column everybody is of the only batch there is.
+    study.clear_batch();
+    model.by_batch.emplace(MakeBatchId(site, kOnlyBatchLabel), model.by_batch.begin()->second);
+  }
+  ATTUNE_ASSIGN_OR_RETURN(
+      const SiteTables tables,
+      OpenTables(config, study,
+                 {.site = site,
+                  .features = std::vector<std::string>(model.file.features().begin(), model.file.features().end()),
+                  .allow_harmonized_input = globals.force,
+                  .for_apply = true}));
+  LogNotes(*tables.data);
+  ATTUNE_RETURN_IF_ERROR(CheckBatchesAreKnown(*tables.data, model, known));
+  return WriteHarmonized(*tables.data, *method, model, arguments.out, globals.force);
+}
+
+}  // namespace
+
+void AddApply(CLI::App* app, const Globals* globals, Action* action) {
+  auto arguments = std::make_shared<Arguments>();
+  CLI::App* command = app->add_subcommand("apply", "Harmonize new subjects of known batches with a saved model");
+  command->add_option("--model", arguments->model, "model.json of a finished study")->required();
+  AddTableOptions(command, &arguments->tables);
+  command->add_option("--site", arguments->site, "the site of the subjects, where the model has several");
+  command->add_option("--out", arguments->out, "the derivative folder to write")->required();
+  command->callback([=] { *action = [=] { return Apply(*globals, *arguments); }; });
+}
+
+}  // namespace attune

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <iostream>
+#include <memory>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "common/base/status.h"
+#include "common/wire/manifest.h"
+#include "site_agent/commands/command.h"
+#include "site_agent/describe.h"
+#include "site_agent/gate.h"
+
+namespace attune {
+namespace {
+
+struct Arguments {
+  std::string study;
+  std::string manifest;
+  std::string hash;
+  bool allow_missing = false;
+  bool any_difference = false;
+  bool yes = false;
+  double patience = -1;
+};
+
+absl::StatusOr<HeldManifest> ManifestToApprove(const Home& home, const v1::AgentIdentity& identity, const StudyFolder& folder,
+                                               const Arguments& arguments) {
+  if (!arguments.manifest.empty()) {
+    ATTUNE_ASSIGN_OR_RETURN(HeldManifest held, ReadManifestFile(arguments.manifest, identity));
+    if (held.manifest.config().study() == arguments.study) return held;
+    return absl::InvalidArgumentError(absl::StrCat("'", arguments.manifest, "' is the manifest of study '",
+                                                   held.manifest.config().study(), "', not of '", arguments.study, "'"));
+  }
+  ATTUNE_ASSIGN_OR_RETURN(const auto courier, Connect(home, identity, PatienceOf(arguments.patience)));
+  ATTUNE_ASSIGN_OR_RETURN(const v1::GetStudyReply reply, AskForStudy(folder, arguments.study, courier.get()));
+  return ManifestOf(reply, identity, arguments.study);
+}
+
+absl::Status Confirm(const Arguments& arguments, const HeldManifest& held) {
+  if (!arguments.hash.empty()) {
+    if (absl::AsciiStrToLower(arguments.hash) == held.sha256) return absl::OkStatus();
+    return absl::PermissionDeniedError(absl::StrCat("the study's manifest is ", held.sha256, ", not ", arguments.hash,
+                                                    ": nothing was approved. Ask the consortium which is right"));
+  }
+  if (arguments.yes) return absl::OkStatus();
+  if (::isatty(STDIN_FILENO) == 0) {
+    return absl::FailedPreconditionError("there is no terminal to ask on: give --hash with the manifest's hash, or --yes");
+  }
+  std::cerr << "\nApprove this study for this site? Type 'yes': " << std::flush;
+  std::string answer;
+  std::getline(std::cin, answer);
+  if (absl::StripAsciiWhitespace(answer) == "yes") return absl::OkStatus();
+  return absl::PermissionDeniedError("not approved: nothing will be sent");
+}
+
+v1::AllowMissing AllowMissingOf(const Arguments& arguments) {
+  if (arguments.any_difference) return v1::ALLOW_MISSING_ANY_DIFFERENCE;
+  return arguments.allow_missing ? v1::ALLOW_MISSING_YES : v1::ALLOW_MISSING_NO;
+}
+
+absl::Status Approve(const Globals& globals, const Arguments& arguments) {
+  const Home home(globals.dir);
+  ATTUNE_ASSIGN_OR_RETURN(const v1::AgentIdentity identity, home.ReadIdentity());
+  ATTUNE_ASSIGN_OR_RETURN(const StudyFolder folder, home.Study(arguments.study));
+  ATTUNE_ASSIGN_OR_RETURN(const HeldManifest held, ManifestToApprove(home, identity, folder, arguments));
+  ATTUNE_RETURN_IF_ERROR(MakeSiteStudy(folder, identity.site(), held).status());
+  std::cout << DescribeManifest(held, identity.site());
+  if (held.manifest.config().method().combat().missing() == v1::MISSING_VALUES_ALLOW) {
+    std::cout << "missing      each feature is summed over the people who have it, so differences between features can tell of "
+                 "those who have not; sent only with --allow-missing, and then not where features differ in 1 to "
+              << kMinCell - 1 << " people, unless --allow-missing-any-difference\n";
+  }
+  ATTUNE_RETURN_IF_ERROR(Confirm(arguments, held));
+  v1::Approval approval;
+  approval.set_manifest_sha256(held.sha256);
+  approval.set_time(absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::Now(), absl::UTCTimeZone()));
+  approval.set_allow_missing(AllowMissingOf(arguments));
+  ATTUNE_RETURN_IF_ERROR(folder.Approve(CanonicalBytes(held.manifest), approval));
+  spdlog::info("approved study '{}', manifest {}", arguments.study, held.sha256);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddApprove(CLI::App* app, const Globals* globals, Action* action) {
+  auto arguments = std::make_shared<Arguments>();
+  CLI::App* command =
+      app->add_subcommand("approve", "Show a frozen study and agree, for this site, to take part in exactly this");
+  command->add_option("study", arguments->study, "the study's name")->required();
+  command->add_option("--manifest", arguments->manifest, "the manifest as a file, instead of asking the coordinator");
+  command->add_option("--hash", arguments->hash, "the manifest's SHA-256, which must match");
+  auto* allow =
+      command->add_flag("--allow-missing", arguments->allow_missing, "agree to sums over the people who have a feature");
+  command
+      ->add_flag("--allow-missing-any-difference", arguments->any_difference,
+                 "the same, even where features differ in a few people only")
+      ->excludes(allow);
+  command->add_flag("--yes", arguments->yes, "do not ask");
+  command->add_option("--patience", arguments->patience, "seconds to go on trying when the coordinator cannot be reached");
+  command->callback([=] { *action = [=] { return Approve(*globals, *arguments); }; });
+}
+
+}  // namespace attune

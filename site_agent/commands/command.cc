@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "site_agent/commands/command.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <thread>
+#include <utility>
+
+#include "common/base/status.h"
+#include "common/wire/yaml.h"
+
+namespace attune {
+
+int Globals::Threads() const {
+  return threads > 0 ? threads : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+std::optional<absl::Duration> PatienceOf(double seconds) {
+  if (seconds < 0) return std::nullopt;
+  return absl::Seconds(seconds);
+}
+
+void LogNotes(const SiteData& data) {
+  for (const std::string& note : data.notes()) spdlog::info("{}", note);
+}
+
+absl::StatusOr<SiteTables> OpenHomeTables(const Globals& globals, const std::string& site, const v1::StudyConfig& study,
+                                          std::vector<std::string> features) {
+  ATTUNE_ASSIGN_OR_RETURN(const v1::SiteConfig config, Home(globals.dir).ReadSiteConfig());
+  return OpenTables(
+      config, study,
+      {.site = site, .folder = globals.dir, .features = std::move(features), .allow_harmonized_input = globals.force});
+}
+
+void AddTableOptions(CLI::App* command, TableArguments* arguments) {
+  command->add_option("--participants", arguments->participants, "participants.tsv of the subjects")->required();
+  command->add_option("--features", arguments->features, "table(s) of features, joined by participant id")->required();
+  command->add_option("--site-file", arguments->site_file, "site.yaml whose column names, codes and units to use");
+}
+
+absl::StatusOr<v1::SiteConfig> SiteConfigOf(const TableArguments& arguments) {
+  v1::SiteConfig config;
+  if (!arguments.site_file.empty()) ATTUNE_RETURN_IF_ERROR(ReadYamlFile(arguments.site_file, &config));
+  config.set_participants(std::filesystem::absolute(arguments.participants).string());
+  config.clear_features();
+  for (const std::string& table : arguments.features) config.add_features(std::filesystem::absolute(table).string());
+  return config;
+}
+
+}  // namespace attune

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The commands of attune-site. Each Add function declares one subcommand; when it is the one that was given, parsing sets
+// `action` to what main then runs.
+#ifndef ATTUNE_SITE_AGENT_COMMANDS_COMMAND_H_
+#define ATTUNE_SITE_AGENT_COMMANDS_COMMAND_H_
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "site_agent/connect.h"
+#include "site_agent/site_study.h"
+
+namespace attune {
+
+// Options of every command.
+struct Globals {
+  std::string dir = "./attune-site";
+  int threads = 0;  // 0: one per core
+  bool force = false;
+  bool quiet = false;
+  bool verbose = false;
+
+  int Threads() const;
+};
+
+using Action = std::function<absl::Status()>;
+
+void AddEnroll(CLI::App* app, const Globals* globals, Action* action);
+void AddCheck(CLI::App* app, const Globals* globals, Action* action);
+void AddRegister(CLI::App* app, const Globals* globals, Action* action);
+void AddPreview(CLI::App* app, const Globals* globals, Action* action);
+void AddApprove(CLI::App* app, const Globals* globals, Action* action);
+void AddRun(CLI::App* app, const Globals* globals, Action* action);
+void AddAnswer(CLI::App* app, const Globals* globals, Action* action);
+void AddApply(CLI::App* app, const Globals* globals, Action* action);
+void AddLocal(CLI::App* app, const Globals* globals, Action* action);
+
+// ---- What several commands do alike. ----
+
+// The seconds that --patience gives, if it was given (negative: it was not).
+std::optional<absl::Duration> PatienceOf(double seconds);
+
+// Tells on stderr what was set aside or merged when tables were read.
+void LogNotes(const SiteData& data);
+
+// The tables that the home's site.yaml names, in the terms of a study; `features` as in SiteDataOptions.
+absl::StatusOr<SiteTables> OpenHomeTables(const Globals& globals, const std::string& site, const v1::StudyConfig& study,
+                                          std::vector<std::string> features);
+
+// The tables that a command line names, with the mappings of `site_file` (none when it is empty).
+struct TableArguments {
+  std::string participants;
+  std::vector<std::string> features;
+  std::string site_file;
+};
+void AddTableOptions(CLI::App* command, TableArguments* arguments);
+absl::StatusOr<v1::SiteConfig> SiteConfigOf(const TableArguments& arguments);
+
+}  // namespace attune
+
+#endif  // ATTUNE_SITE_AGENT_COMMANDS_COMMAND_H_

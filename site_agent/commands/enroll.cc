@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <spdlog/spdlog.h>
+
+#include <filesystem>
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/files.h"
+#include "common/base/status.h"
+#include "common/base/text.h"
+#include "common/security/certificates.h"
+#include "common/transport/folder_courier.h"
+#include "common/transport/grpc_courier.h"
+#include "common/wire/json.h"
+#include "site_agent/commands/command.h"
+
+namespace attune {
+namespace {
+
+constexpr char kPendingKey[] = "pending-key.pem";
+constexpr char kPendingRequest[] = "pending-request.pem";
+constexpr std::uint64_t kMaxInvitationBytes = 1 << 20;
+
+struct Arguments {
+  std::string invitation;
+  std::string fingerprint;
+  std::string site;
+  std::string folder;
+  double patience = -1;
+};
+
+absl::Status CheckNotEnrolled(const Home& home, bool force) {
+  if (force || !FileExists(home.IdentityFile("identity.json"))) return absl::OkStatus();
+  return absl::AlreadyExistsError(
+      absl::StrCat("this site has enrolled already ('", home.IdentityFile("identity.json"), "'); give --force to enroll anew"));
+}
+
+// The token may be used once. A request that was sent and whose reply was lost has to be sent again as it was, so it is kept.
+// The key is written first: a request never stands without its key.
+absl::StatusOr<KeyAndRequest> PendingRequest(const Home& home, const std::string& site) {
+  const auto key = ReadFile(home.IdentityFile(kPendingKey));
+  const auto request = ReadFile(home.IdentityFile(kPendingRequest));
+  if (key.ok() && request.ok()) return KeyAndRequest{*key, *request};
+  ATTUNE_ASSIGN_OR_RETURN(KeyAndRequest made, MakeKeyAndRequest(site));
+  ATTUNE_RETURN_IF_ERROR(WriteFileAtomically(home.IdentityFile(kPendingKey), made.key_pem, FileAccess::kOwnerOnly));
+  ATTUNE_RETURN_IF_ERROR(WriteFileAtomically(home.IdentityFile(kPendingRequest), made.request_pem, FileAccess::kOwnerOnly));
+  return made;
+}
+
+absl::Status EnrollByInvitation(const Globals& globals, const Arguments& arguments) {
+  const Home home(globals.dir);
+  ATTUNE_RETURN_IF_ERROR(CheckNotEnrolled(home, globals.force));
+  ATTUNE_ASSIGN_OR_RETURN(const std::string text, ReadFile(arguments.invitation, kMaxInvitationBytes));
+  v1::Invitation invitation;
+  ATTUNE_RETURN_IF_ERROR(FromJson(text, arguments.invitation, &invitation));
+  ATTUNE_ASSIGN_OR_RETURN(const std::string found, FingerprintOf(invitation.ca_pem()));
+  if (!SameFingerprint(found, arguments.fingerprint)) {
+    return absl::UnauthenticatedError(absl::StrCat("the authority in '", arguments.invitation, "' has the fingerprint ", found,
+                                                   ", not the one that you gave: ask the coordinator, by another way than the "
+                                                   "invitation came, which is right"));
+  }
+  ATTUNE_RETURN_IF_ERROR(home.MakeIdentityFolder());
+  ATTUNE_ASSIGN_OR_RETURN(const KeyAndRequest own, PendingRequest(home, invitation.site()));
+  GrpcCourierOptions options{.endpoint = invitation.coordinator(), .ca_pem = invitation.ca_pem()};
+  options.patience = PatienceOf(arguments.patience).value_or(options.patience);
+  v1::EnrollRequest request;
+  request.set_site(invitation.site());
+  request.set_token(invitation.token());
+  request.set_certificate_request_pem(own.request_pem);
+  ATTUNE_ASSIGN_OR_RETURN(const v1::EnrollReply reply, Enroll(options, request));
+
+  ATTUNE_RETURN_IF_ERROR(WriteFileAtomically(home.IdentityFile("key.pem"), own.key_pem, FileAccess::kOwnerOnly));
+  ATTUNE_RETURN_IF_ERROR(
+      WriteFileAtomically(home.IdentityFile("certificate.pem"), reply.certificate_pem(), FileAccess::kOwnerOnly));
+  ATTUNE_RETURN_IF_ERROR(WriteFileAtomically(home.IdentityFile("ca.pem"), invitation.ca_pem(), FileAccess::kOwnerOnly));
+  v1::AgentIdentity identity;
+  identity.set_consortium(reply.consortium());
+  identity.set_site(invitation.site());
+  identity.set_coordinator(invitation.coordinator());
+  ATTUNE_RETURN_IF_ERROR(home.WriteIdentity(identity));
+  std::error_code ignored;
+  for (const char* pending : {kPendingKey, kPendingRequest}) std::filesystem::remove(home.IdentityFile(pending), ignored);
+  spdlog::info("enrolled as site '{}' of consortium '{}'", identity.site(), identity.consortium());
+  return absl::OkStatus();
+}
+
+absl::Status EnrollByFolder(const Globals& globals, const Arguments& arguments) {
+  const Home home(globals.dir);
+  ATTUNE_RETURN_IF_ERROR(CheckNotEnrolled(home, globals.force));
+  if (!IsPlainName(arguments.site)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("'", arguments.site, "' cannot be a site's name: expected letters, digits, '.', '_', '-'"));
+  }
+  v1::AgentIdentity identity;
+  identity.set_site(arguments.site);
+  identity.set_folder(std::filesystem::absolute(arguments.folder).lexically_normal().string());
+  ATTUNE_RETURN_IF_ERROR(MakeFolderCourier({.folder = identity.folder()}).status());
+  ATTUNE_RETURN_IF_ERROR(home.MakeIdentityFolder());
+  ATTUNE_RETURN_IF_ERROR(home.WriteIdentity(identity));
+  spdlog::info("site '{}' exchanges the folder {}", identity.site(), identity.folder());
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddEnroll(CLI::App* app, const Globals* globals, Action* action) {
+  auto arguments = std::make_shared<Arguments>();
+  CLI::App* command =
+      app->add_subcommand("enroll", "Join a consortium: get this site's certificate, or name the folder to exchange");
+  auto* invitation = command->add_option("--invitation", arguments->invitation, "file from the coordinator's 'site invite'");
+  auto* fingerprint = command->add_option("--fingerprint", arguments->fingerprint,
+                                          "the authority's SHA-256 fingerprint, told by another way than the invitation");
+  auto* site = command->add_option("--site", arguments->site, "this site's name, where a folder is exchanged");
+  auto* folder = command->add_option("--folder", arguments->folder, "the folder that is exchanged with the coordinator");
+  command->add_option("--patience", arguments->patience, "seconds to go on trying when the coordinator cannot be reached");
+  invitation->needs(fingerprint)->excludes(folder)->excludes(site);
+  fingerprint->needs(invitation);
+  site->needs(folder);
+  folder->needs(site);
+  command->callback([=] {
+    if (arguments->invitation.empty() && arguments->folder.empty()) {
+      throw CLI::RequiredError("--invitation and --fingerprint, or --site and --folder");
+    }
+    *action = [=] {
+      return arguments->folder.empty() ? EnrollByInvitation(*globals, *arguments) : EnrollByFolder(*globals, *arguments);
+    };
+  });
+}
+
+}  // namespace attune

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "common/base/status.h"
+#include "site_agent/commands/command.h"
+#include "site_agent/gate.h"
+
+namespace attune {
+namespace {
+
+struct Arguments {
+  std::string study;
+  double patience = -1;
+};
+
+absl::Status Register(const Globals& globals, const Arguments& arguments) {
+  const Home home(globals.dir);
+  ATTUNE_ASSIGN_OR_RETURN(const v1::AgentIdentity identity, home.ReadIdentity());
+  ATTUNE_ASSIGN_OR_RETURN(const StudyFolder folder, home.Study(arguments.study));
+  ATTUNE_ASSIGN_OR_RETURN(const auto courier, Connect(home, identity, PatienceOf(arguments.patience)));
+  ATTUNE_ASSIGN_OR_RETURN(const v1::GetStudyReply reply, AskForStudy(folder, arguments.study, courier.get()));
+  ATTUNE_ASSIGN_OR_RETURN(const SiteTables tables, OpenHomeTables(globals, identity.site(), reply.config(), {}));
+  LogNotes(*tables.data);
+  // What would be refused when the study runs is better said now.
+  ATTUNE_RETURN_IF_ERROR(CheckBatchSizes(reply.config(), tables.data->batches()));
+  v1::RegisterRequest request;
+  request.set_study(arguments.study);
+  for (const BatchCount& batch : tables.data->batches()) request.add_batches(LabelOf(batch.batch));
+  std::sort(request.mutable_batches()->begin(), request.mutable_batches()->end());
+  request.mutable_features()->Add(tables.data->features().begin(), tables.data->features().end());
+  ATTUNE_RETURN_IF_ERROR(courier->Register(request));
+  spdlog::info("registered for study '{}' with {} batches and {} features{}", arguments.study, request.batches_size(),
+               request.features_size(), identity.folder().empty() ? "" : "; bring the folder to the coordinator");
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddRegister(CLI::App* app, const Globals* globals, Action* action) {
+  auto arguments = std::make_shared<Arguments>();
+  CLI::App* command =
+      app->add_subcommand("register", "Take part in a recruiting study: sends names of batches and features, no counts");
+  command->add_option("study", arguments->study, "the study's name")->required();
+  command->add_option("--patience", arguments->patience, "seconds to go on trying when the coordinator cannot be reached");
+  command->callback([=] { *action = [=] { return Register(*globals, *arguments); }; });
+}
+
+}  // namespace attune

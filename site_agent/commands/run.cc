@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "site_agent/agent.h"
+#include "site_agent/commands/command.h"
+#include "site_agent/gate.h"
+
+namespace attune {
+namespace {
+
+struct Arguments {
+  std::string study;
+  std::string out;
+  double patience = -1;
+  bool plain_sums = false;
+};
+
+absl::Status Run(const Globals& globals, const Arguments& arguments) {
+  const Home home(globals.dir);
+  ATTUNE_ASSIGN_OR_RETURN(const v1::AgentIdentity identity, home.ReadIdentity());
+  ATTUNE_ASSIGN_OR_RETURN(const SiteStudy study, OpenApprovedStudy(home, identity.site(), arguments.study));
+  ATTUNE_ASSIGN_OR_RETURN(const SiteTables tables,
+                          OpenHomeTables(globals, identity.site(), study.held.manifest.config(), study.facts.features));
+  LogNotes(*tables.data);
+  ATTUNE_ASSIGN_OR_RETURN(const auto courier, Connect(home, identity, PatienceOf(arguments.patience)));
+  RunOptions options{.threads = globals.Threads(), .force = globals.force, .plain_sums = arguments.plain_sums};
+  options.out = arguments.out.empty() ? absl::StrCat(globals.dir, "/derivatives/", study.name()) : arguments.out;
+  if (!identity.folder().empty()) options.wait_limit = PatienceOf(arguments.patience).value_or(absl::ZeroDuration());
+  return RunStudy(study, tables, options, courier.get());
+}
+
+}  // namespace
+
+void AddRun(CLI::App* app, const Globals* globals, Action* action) {
+  auto arguments = std::make_shared<Arguments>();
+  CLI::App* command = app->add_subcommand("run", "Take part in an approved study until this site's data are harmonized");
+  command->add_option("study", arguments->study, "the study's name")->required();
+  command->add_option("--out", arguments->out, "the derivative folder to write; default: DIR/derivatives/<study>");
+  command->add_option("--patience", arguments->patience,
+                      "seconds to go on when the coordinator cannot be reached (default 600), or, by folder, when nothing new "
+                      "has come (default 0)");
+  command->add_flag("--plain-sums", arguments->plain_sums,
+                    "simulator only: answer a pooled study with sums that are not masked");
+  command->callback([=] { *action = [=] { return Run(*globals, *arguments); }; });
+}
+
+}  // namespace attune

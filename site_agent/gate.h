@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The disclosure gate: everything that must hold before an answer leaves this site. It trusts the approved manifest and nothing
+// that the coordinator says later. Messages name batches, counts and features, never a person or a value.
+#ifndef ATTUNE_SITE_AGENT_GATE_H_
+#define ATTUNE_SITE_AGENT_GATE_H_
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "attune/v1/site_state.pb.h"
+#include "attune/v1/study.pb.h"
+#include "common/kernel/method.h"
+#include "site_agent/tables/site_data.h"
+
+namespace attune {
+
+// Fewer people than this may not be told apart by subtracting one released sum from another.
+inline constexpr int kMinCell = 5;
+
+// The manifest must be the one that was approved here. PermissionDenied tells the command.
+absl::Status CheckApproved(absl::string_view study, absl::string_view manifest_sha256,
+                           const std::optional<v1::Approval>& approval);
+
+// A pooled release promises that the coordinator sees no site's own sum. That takes secure aggregation, which this version does
+// not have: PermissionDenied, unless `plain_sums` asks for plain sums and the consortium is the simulated one.
+absl::Status CheckRelease(const v1::Manifest& manifest, bool plain_sums);
+
+// Round 1 must ask exactly what the method asks first of the approved study; later rounds only for sums and counts.
+// PermissionDenied says what differs.
+absl::Status CheckQuestion(const Method& method, const StudyFacts& facts, const Question& question);
+
+// Every batch has min_batch_size people to estimate on, unless the study corrects small batches in location only; and always 2,
+// because a sum over one person is that person. FailedPrecondition naming batch, count, threshold and remedies.
+absl::Status CheckBatchSizes(const v1::StudyConfig& study, const std::vector<BatchCount>& batches);
+
+// Under "missing: allow": the approval allows it by name, and no two features of a batch differ in 1 to kMinCell - 1 of the
+// people estimated on, nor has one only so many, unless the approval allows any difference. PermissionDenied names the features
+// and the command. One pass; memory: one number per feature, and one bit per person and distinct pattern of absence, of which
+// there may be 4096 a batch.
+absl::Status CheckMissing(const v1::StudyConfig& study, const v1::Approval& approval, const std::vector<std::string>& features,
+                          const Cohort& cohort);
+
+}  // namespace attune
+
+#endif  // ATTUNE_SITE_AGENT_GATE_H_

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "site_agent/tables/harmonized_input.h"
+
+#include <google/protobuf/struct.pb.h>
+#include <google/protobuf/util/json_util.h>
+
+#include <filesystem>
+
+#include "absl/strings/match.h"
+#include "common/base/files.h"
+
+namespace attune {
+namespace {
+
+constexpr std::uint64_t kMaxSidecarBytes = std::uint64_t{16} << 20;
+
+}  // namespace
+
+std::string SidecarPathOf(const std::string& table_path) {
+  std::filesystem::path path(table_path);
+  if (absl::EndsWith(table_path, ".gz")) path.replace_extension();
+  return path.replace_extension(".json").string();
+}
+
+std::optional<std::string> HarmonizedInStudy(const std::string& table_path) {
+  const absl::StatusOr<std::string> text = ReadFile(SidecarPathOf(table_path), kMaxSidecarBytes);
+  if (!text.ok()) return std::nullopt;
+  google::protobuf::Struct sidecar;
+  if (!google::protobuf::util::JsonStringToMessage(*text, &sidecar).ok()) return std::nullopt;
+  const auto applied = sidecar.fields().find("harmonization_applied");
+  if (applied == sidecar.fields().end() || !applied->second.bool_value()) return std::nullopt;
+  const auto study = sidecar.fields().find("study");
+  return study == sidecar.fields().end() ? "" : study->second.string_value();
+}
+
+}  // namespace attune

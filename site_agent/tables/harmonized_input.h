@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef ATTUNE_SITE_AGENT_TABLES_HARMONIZED_INPUT_H_
+#define ATTUNE_SITE_AGENT_TABLES_HARMONIZED_INPUT_H_
+
+#include <optional>
+#include <string>
+
+namespace attune {
+
+// The sidecar of a table: its path with .json for its last ending (.gz does not count).
+std::string SidecarPathOf(const std::string& table_path);
+
+// The study in whose sidecar the table is said to be harmonized already ("" when it names none); nullopt when there is no
+// sidecar or it says nothing of the kind: sidecars of other programs are none of our business, nor are broken ones.
+std::optional<std::string> HarmonizedInStudy(const std::string& table_path);
+
+}  // namespace attune
+
+#endif  // ATTUNE_SITE_AGENT_TABLES_HARMONIZED_INPUT_H_

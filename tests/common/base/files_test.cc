@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/base/files.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_folder.h"
+
+namespace attune {
+namespace {
+
+using ::attune::testing::StatusIs;
+using ::attune::testing::TempFolder;
+using ::testing::_;
+using ::testing::HasSubstr;
+
+std::ptrdiff_t EntriesOf(const std::string& folder) {
+  return std::distance(std::filesystem::directory_iterator(folder), std::filesystem::directory_iterator());
+}
+
+mode_t ModeOf(const std::string& path) {
+  struct stat info = {};
+  EXPECT_EQ(::stat(path.c_str(), &info), 0) << path;
+  return info.st_mode & 0777;
+}
+
+// The mask of the tests, whatever the machine's.
+class Files : public ::testing::Test {
+ protected:
+  Files() : before_(::umask(022)) {}
+  ~Files() override { ::umask(before_); }
+  const TempFolder folder_;
+
+ private:
+  mode_t before_;
+};
+
+TEST_F(Files, AtomicFile_AppearsOnlyWithCommit) {
+  ASSERT_OK_AND_ASSIGN(AtomicFile file, AtomicFile::Create(folder_ / "out", FileAccess::kShared));
+  file.Write("one ");
+  EXPECT_FALSE(FileExists(folder_ / "out"));
+  file.Write("two");
+  ASSERT_OK(std::move(file).Commit());
+  EXPECT_EQ(folder_.Read("out"), "one two");
+  EXPECT_EQ(EntriesOf(folder_.path()), 1);
+}
+
+TEST_F(Files, AtomicFile_Abandoned_LeavesNothing) {
+  {
+    ASSERT_OK_AND_ASSIGN(AtomicFile file, AtomicFile::Create(folder_ / "out", FileAccess::kShared));
+    file.Write(std::string(200000, 'x'));
+    EXPECT_EQ(EntriesOf(folder_.path()), 1) << "under construction";
+  }
+  EXPECT_EQ(EntriesOf(folder_.path()), 0);
+}
+
+TEST_F(Files, AtomicFile_Abandoned_LeavesTheOldFile) {
+  folder_.Write("out", "old");
+  {
+    ASSERT_OK_AND_ASSIGN(AtomicFile file, AtomicFile::Create(folder_ / "out", FileAccess::kShared));
+    file.Write("new");
+  }
+  EXPECT_EQ(folder_.Read("out"), "old");
+}
+
+TEST_F(Files, AtomicFile_Moved_CommitsOnce) {
+  ASSERT_OK_AND_ASSIGN(AtomicFile file, AtomicFile::Create(folder_ / "out", FileAccess::kShared));
+  file.Write("content");
+  AtomicFile moved = std::move(file);
+  ASSERT_OK(std::move(moved).Commit());
+  EXPECT_EQ(folder_.Read("out"), "content");
+}
+
+TEST_F(Files, AtomicFile_Modes) {
+  ASSERT_OK(WriteFileAtomically(folder_ / "key", "k", FileAccess::kOwnerOnly));
+  ASSERT_OK(WriteFileAtomically(folder_ / "result", "r", FileAccess::kShared));
+  EXPECT_EQ(ModeOf(folder_ / "key"), 0600);
+  EXPECT_EQ(ModeOf(folder_ / "result"), 0644);
+}
+
+TEST_F(Files, AtomicFile_OwnerOnly_OverAFileThatAllMayRead) {
+  folder_.Write("key", "old");
+  ASSERT_EQ(ModeOf(folder_ / "key"), 0644);
+  ASSERT_OK(WriteFileAtomically(folder_ / "key", "new", FileAccess::kOwnerOnly));
+  EXPECT_EQ(ModeOf(folder_ / "key"), 0600);
+}
+
+TEST_F(Files, AtomicFile_NoFolder_NotFound) {
+  EXPECT_THAT(AtomicFile::Create(folder_ / "none/out", FileAccess::kShared),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("none/out")));
+}
+
+TEST_F(Files, AtomicFile_OntoAFolder_FailsAndLeavesNothing) {
+  ASSERT_OK(MakeFolder(folder_ / "taken", FileAccess::kShared));
+  EXPECT_FALSE(WriteFileAtomically(folder_ / "taken", "x", FileAccess::kShared).ok());
+  EXPECT_EQ(EntriesOf(folder_.path()), 1);
+}
+
+TEST_F(Files, ReadFile_BytesAsTheyAre) {
+  const std::string bytes("a\0b\r\n\xff", 6);
+  EXPECT_THAT(ReadFile(folder_.Write("f", bytes)), testing::IsOk());
+  EXPECT_EQ(*ReadFile(folder_ / "f"), bytes);
+  EXPECT_EQ(*ReadFile(folder_.Write("empty", "")), "");
+}
+
+TEST_F(Files, ReadFile_BadInput) {
+  EXPECT_THAT(ReadFile(folder_ / "none"), StatusIs(absl::StatusCode::kNotFound, HasSubstr("none")));
+  EXPECT_THAT(ReadFile(folder_.path()), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("folder")));
+  const std::string path = folder_.Write("f", "12345");
+  EXPECT_OK(ReadFile(path, 5));
+  EXPECT_THAT(ReadFile(path, 4), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("limit of 4")));
+  // No size to check beforehand: an endless file is stopped while it is read.
+  EXPECT_THAT(ReadFile("/dev/zero", 1000), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("limit of 1000")));
+}
+
+TEST_F(Files, MakeFolder_ParentsAndModes) {
+  ASSERT_OK(MakeFolder(folder_ / "a/b/c", FileAccess::kOwnerOnly));
+  EXPECT_EQ(ModeOf(folder_ / "a"), 0700);
+  EXPECT_EQ(ModeOf(folder_ / "a/b/c"), 0700);
+  EXPECT_OK(MakeFolder(folder_ / "a/b/c", FileAccess::kShared)) << "one that exists is fine";
+  EXPECT_EQ(ModeOf(folder_ / "a/b/c"), 0700);
+  ASSERT_OK(MakeFolder(folder_ / "shared", FileAccess::kShared));
+  EXPECT_EQ(ModeOf(folder_ / "shared"), 0755);
+}
+
+TEST_F(Files, MakeFolder_WhereAFileIs_Fails) {
+  folder_.Write("file", "");
+  EXPECT_FALSE(MakeFolder(folder_ / "file", FileAccess::kShared).ok());
+  EXPECT_FALSE(MakeFolder(folder_ / "file/below", FileAccess::kShared).ok());
+  EXPECT_FALSE(MakeFolder(folder_ / std::string(5000, 'n'), FileAccess::kShared).ok()) << "a name that is too long";
+}
+
+TEST_F(Files, MappedFile_BytesAndLifetime) {
+  std::shared_ptr<const MappedFile> copy;
+  {
+    ASSERT_OK_AND_ASSIGN(const auto mapped, MappedFile::Open(folder_.Write("f", "content")));
+    copy = mapped;
+  }
+  std::filesystem::remove(folder_ / "f");
+  EXPECT_EQ(copy->bytes(), "content");
+  ASSERT_OK_AND_ASSIGN(const auto empty, MappedFile::Open(folder_.Write("empty", "")));
+  EXPECT_EQ(empty->bytes(), "");
+}
+
+TEST_F(Files, MappedFile_BadInput) {
+  EXPECT_THAT(MappedFile::Open(folder_ / "none"), StatusIs(absl::StatusCode::kNotFound, _));
+  EXPECT_THAT(MappedFile::Open(folder_.path()), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("not a regular file")));
+}
+
+}  // namespace
+}  // namespace attune

@@ -1,0 +1,506 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/desk.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <thread>
+
+#include "coordinator/errors.h"
+#include "tests/coordinator/fixture.h"
+
+namespace attune::testing {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using Code = absl::StatusCode;
+
+// A second coordinator, to compare with.
+class Another : public DeskTest {
+ private:
+  void TestBody() override {}
+};
+
+// ---- Creating and starting ----
+
+TEST_F(DeskTest, CreateStudy_TwiceTheSame) {
+  ASSERT_OK(desk_->CreateStudy(Config(), false));
+  EXPECT_OK(desk_->CreateStudy(Config(), false));
+  EXPECT_EQ(journal_->Read("demo")->size(), 1u);
+}
+
+TEST_F(DeskTest, CreateStudy_AnotherOfThatName) {
+  ASSERT_OK(desk_->CreateStudy(Config(), false));
+  EXPECT_THAT(desk_->CreateStudy(Config("min_batch_size: 20\n"), false), StatusIs(Code::kAlreadyExists, HasSubstr("'demo'")));
+}
+
+TEST_F(DeskTest, CreateStudy_PooledNeedsSimulation) {
+  EXPECT_THAT(desk_->CreateStudy(Config("release: pooled\n"), false),
+              StatusIs(Code::kFailedPrecondition, HasSubstr("secure aggregation")));
+  EXPECT_OK(desk_->CreateStudy(Config("release: pooled\n"), true));
+}
+
+TEST_F(DeskTest, CreateStudy_UnknownMethod) {
+  method_ = nullptr;
+  EXPECT_THAT(desk_->CreateStudy(Config(), false), StatusIs(Code::kInvalidArgument, HasSubstr("'combat/1'")));
+}
+
+TEST_F(DeskTest, UnknownStudy) {
+  EXPECT_THAT(desk_->Register("north", Registration({"n1"})), StatusIs(Code::kNotFound, HasSubstr("'demo'")));
+  EXPECT_THAT(desk_->GetStudy("north", "demo"), StatusIs(Code::kNotFound, HasSubstr("'demo'")));
+  EXPECT_THAT(desk_->Next("north", NextOf()), StatusIs(Code::kNotFound, HasSubstr("'demo'")));
+  EXPECT_THAT(desk_->Report("north", ReportOf(v1::SITE_STATE_STOPPED_BY_ERROR)),
+              StatusIs(Code::kNotFound, HasSubstr("'demo'")));
+  EXPECT_THAT(desk_->StartStudy("../demo"), StatusIs(Code::kNotFound, Not(HasSubstr(".."))));
+}
+
+TEST_F(DeskTest, Register_Malformed) {
+  ASSERT_OK(desk_->CreateStudy(Config(), false));
+  EXPECT_THAT(desk_->Register("north", Registration({})), StatusIs(Code::kInvalidArgument, HasSubstr("at least one")));
+  EXPECT_THAT(desk_->Register("north", Registration({"b", "a"})), StatusIs(Code::kInvalidArgument, HasSubstr("sorted")));
+  EXPECT_THAT(desk_->Register("north", Registration({"a", "a"})), StatusIs(Code::kInvalidArgument, HasSubstr("sorted")));
+  EXPECT_THAT(desk_->Register("north", Registration({"a\n"})), StatusIs(Code::kInvalidArgument, HasSubstr("control")));
+  EXPECT_THAT(desk_->Register("north", Registration({"a"}, {"x", "x"})),
+              StatusIs(Code::kInvalidArgument, HasSubstr("repeated")));
+  EXPECT_THAT(Status().sites, IsEmpty());
+}
+
+TEST_F(DeskTest, Register_ReplacesWhileRecruiting) {
+  ASSERT_OK(desk_->CreateStudy(Config(), false));
+  ASSERT_OK(desk_->Register("north", Registration({"n1"})));
+  ASSERT_OK(desk_->Register("north", Registration({"n1", "n2"})));
+  ASSERT_OK(desk_->Register("north", Registration({"n1", "n2"})));
+  EXPECT_THAT(Status().sites.at("north").labels, ElementsAre("n1", "n2"));
+  EXPECT_EQ(journal_->Read("demo")->size(), 3u);
+}
+
+TEST_F(DeskTest, Register_AfterStart) {
+  StartDemo();
+  EXPECT_OK(desk_->Register("south", Registration({"s1"})));
+  EXPECT_THAT(desk_->Register("south", Registration({"s2"})),
+              StatusIs(Code::kFailedPrecondition, HasSubstr("no longer recruits")));
+  EXPECT_THAT(desk_->Register("west", Registration({"w"})),
+              StatusIs(Code::kFailedPrecondition, HasSubstr("no longer recruits")));
+}
+
+TEST_F(DeskTest, Start_OneBatch) {
+  ASSERT_OK(desk_->CreateStudy(Config(), false));
+  ASSERT_OK(desk_->Register("south", Registration({"s1"})));
+  EXPECT_THAT(desk_->StartStudy("demo"), StatusIs(Code::kFailedPrecondition, HasSubstr("at least 2")));
+  EXPECT_EQ(Status().state, v1::STUDY_STATE_RECRUITING);
+}
+
+TEST_F(DeskTest, Start_FeaturesDiffer) {
+  ASSERT_OK(desk_->CreateStudy(Config(), false));
+  ASSERT_OK(desk_->Register("north", Registration({"n1"}, {"a", "b"})));
+  ASSERT_OK(desk_->Register("south", Registration({"s1"}, {"a", "c", "d"})));
+  EXPECT_THAT(desk_->StartStudy("demo"),
+              StatusIs(Code::kFailedPrecondition,
+                       AllOf(HasSubstr("site 'south'"), HasSubstr("missing b"), HasSubstr("additional c, d"))));
+}
+
+TEST_F(DeskTest, Start_MethodRefuses) {
+  ASSERT_OK(desk_->CreateStudy(Config(), false));
+  ASSERT_OK(desk_->Register("north", Registration({"n1", "n2"}, {"forbidden"})));
+  EXPECT_THAT(desk_->StartStudy("demo"), StatusIs(Code::kInvalidArgument, HasSubstr("forbidden")));
+  EXPECT_EQ(Status().state, v1::STUDY_STATE_RECRUITING);
+}
+
+TEST_F(DeskTest, Start_FreezesManifest) {
+  StartDemo();
+  ASSERT_OK_AND_ASSIGN(const v1::GetStudyReply reply, desk_->GetStudy("south", "demo"));
+  EXPECT_EQ(Sha256Hex(reply.manifest()), manifest_sha256_);
+  ASSERT_OK_AND_ASSIGN(const v1::Manifest manifest, ParseManifest(reply.manifest()));
+  EXPECT_THAT(manifest.features(), ElementsAre("b", "a"));  // the order of north, the first site by name
+  EXPECT_THAT(FactsOf(manifest).batches, ElementsAre("north/n1", "north/n2", "south/s1"));
+  EXPECT_THAT(desk_->GetStudy("west", "demo"), StatusIs(Code::kPermissionDenied, HasSubstr("'west'")));
+}
+
+TEST_F(DeskTest, Start_ResolvesReferenceBatch) {
+  v1::StudyConfig config = Config();
+  config.mutable_method()->mutable_combat()->set_reference_batch("south");
+  ASSERT_OK(desk_->CreateStudy(config, false));
+  ASSERT_OK(desk_->Register("north", Registration({"n1"})));
+  ASSERT_OK(desk_->Register("south", Registration({"s1"})));
+  ASSERT_OK(desk_->StartStudy("demo"));
+  ASSERT_OK_AND_ASSIGN(const v1::GetStudyReply reply, desk_->GetStudy("south", "demo"));
+  ASSERT_OK_AND_ASSIGN(const v1::Manifest manifest, ParseManifest(reply.manifest()));
+  EXPECT_EQ(manifest.config().method().combat().reference_batch(), "south/s1");
+  EXPECT_EQ(Status().config.method().combat().reference_batch(), "south");
+}
+
+TEST_F(DeskTest, Start_UnknownReferenceBatch) {
+  v1::StudyConfig config = Config();
+  config.mutable_method()->mutable_combat()->set_reference_batch("west");
+  ASSERT_OK(desk_->CreateStudy(config, false));
+  ASSERT_OK(desk_->Register("north", Registration({"n1", "n2"})));
+  EXPECT_THAT(desk_->StartStudy("demo"), StatusIs(Code::kNotFound, AllOf(HasSubstr("reference_batch"), HasSubstr("'west'"))));
+}
+
+TEST_F(DeskTest, Start_Twice) {
+  StartDemo();
+  ASSERT_OK_AND_ASSIGN(const std::string again, desk_->StartStudy("demo"));
+  EXPECT_EQ(again, manifest_sha256_);
+  EXPECT_EQ(Status().round(), 1u);
+}
+
+// ---- A site's turn ----
+
+TEST_F(DeskTest, Next_NotStarted) {
+  ASSERT_OK(desk_->CreateStudy(Config(), false));
+  ASSERT_OK(desk_->Register("north", Registration({"n1"})));
+  EXPECT_THAT(desk_->Next("north", NextOf()), StatusIs(Code::kFailedPrecondition, HasSubstr("not started")));
+}
+
+TEST_F(DeskTest, Next_AnotherManifest) {
+  StartDemo();
+  v1::NextRequest request = NextOf();
+  request.set_manifest_sha256(std::string(64, '0'));
+  EXPECT_THAT(desk_->Next("north", request),
+              StatusIs(Code::kFailedPrecondition, AllOf(HasSubstr(manifest_sha256_), HasSubstr(std::string(64, '0')))));
+}
+
+TEST_F(DeskTest, Next_NotOnRoster) {
+  StartDemo();
+  EXPECT_THAT(desk_->Next("west", NextOf()), StatusIs(Code::kPermissionDenied, HasSubstr("'west'")));
+}
+
+TEST_F(DeskTest, WholeStudy) {
+  StartDemo();
+  ASSERT_OK_AND_ASSIGN(v1::NextReply next, desk_->Next("north", NextOf()));
+  EXPECT_EQ(next.task(), v1::NextReply::TASK_ANSWER);
+  EXPECT_EQ(next.round(), 1u);
+  ASSERT_EQ(next.bundles_size(), 1);
+  ASSERT_OK_AND_ASSIGN(const BundleFile question, desk_->BundlePath("north", FetchOf(next.bundles(0).sha256())));
+  EXPECT_EQ(question.size, next.bundles(0).size());
+
+  ASSERT_OK(Submit("north", AnswerOf("north")));
+  ASSERT_OK_AND_ASSIGN(next, desk_->Next("north", NextOf()));
+  EXPECT_EQ(next.task(), v1::NextReply::TASK_WAIT);
+  EXPECT_THAT(next.message(), HasSubstr("1 of 2 sites"));
+  EXPECT_THAT(Status().WaitingFor(), ElementsAre("south"));
+
+  ASSERT_OK(Submit("south", AnswerOf("south")));
+  ASSERT_OK_AND_ASSIGN(next, desk_->Next("north", NextOf()));
+  EXPECT_EQ(next.task(), v1::NextReply::TASK_ANSWER);
+  EXPECT_EQ(next.round(), 2u);
+  ASSERT_OK(Submit("south", AnswerOf("south")));
+  ASSERT_OK(Submit("north", AnswerOf("north")));
+  EXPECT_EQ(Status().state, v1::STUDY_STATE_CORRECTED);
+
+  ASSERT_OK_AND_ASSIGN(next, desk_->Next("north", NextOf()));
+  EXPECT_EQ(next.task(), v1::NextReply::TASK_CORRECT);
+  ASSERT_EQ(next.bundles_size(), 2);
+  ASSERT_OK_AND_ASSIGN(const BundleFile own, desk_->BundlePath("north", FetchOf(next.bundles(1).sha256())));
+  ASSERT_OK_AND_ASSIGN(const Bundle bundle, OpenBundle(own.path, v1::BUNDLE_KIND_CORRECTION_SITE, {manifest_sha256_, 2, ""}));
+  EXPECT_EQ(bundle.parts.size(), 2u);
+  EXPECT_EQ(bundle.parts.count("north/n1"), 1u);
+
+  ASSERT_OK(desk_->Report("north", ReportOf(v1::SITE_STATE_HARMONIZED)));
+  ASSERT_OK_AND_ASSIGN(next, desk_->Next("north", NextOf()));
+  EXPECT_EQ(next.task(), v1::NextReply::TASK_DONE);
+  EXPECT_THAT(Status().WaitingFor(), ElementsAre("south"));
+  ASSERT_OK(desk_->Report("south", ReportOf(v1::SITE_STATE_HARMONIZED)));
+  EXPECT_EQ(Status().state, v1::STUDY_STATE_COMPLETE);
+}
+
+TEST_F(DeskTest, BundlePath_OnlyOwn) {
+  StartDemo();
+  AnswerBothRounds({"north", "south"});
+  const CorrectionRecord correction = *Status().correction;
+  EXPECT_OK(desk_->BundlePath("south", FetchOf(correction.common_sha256)));
+  EXPECT_OK(desk_->BundlePath("south", FetchOf(correction.by_site.at("south"))));
+  EXPECT_THAT(desk_->BundlePath("south", FetchOf(correction.by_site.at("north"))),
+              StatusIs(Code::kPermissionDenied, HasSubstr("no bundle")));
+  EXPECT_THAT(desk_->BundlePath("south", FetchOf(correction.evidence_sha256)),
+              StatusIs(Code::kPermissionDenied, HasSubstr("no bundle")));
+  EXPECT_THAT(desk_->BundlePath("south", FetchOf("../../pki/authority.key")),
+              StatusIs(Code::kPermissionDenied, HasSubstr("no bundle")));
+}
+
+TEST_F(DeskTest, OrderOfArrival_SameBytes) {
+  StartDemo();
+  AnswerBothRounds({"north", "south"});
+  const StudyStatus first = Status();
+  Another other;
+  other.SetUp();
+  other.StartDemo();
+  other.AnswerBothRounds({"south", "north"});
+  const StudyStatus second = other.Status();
+  EXPECT_EQ(first.manifest_sha256, second.manifest_sha256);
+  EXPECT_EQ(first.rounds[1].question_sha256, second.rounds[1].question_sha256);
+  EXPECT_EQ(first.correction->common_sha256, second.correction->common_sha256);
+  EXPECT_EQ(first.correction->by_site, second.correction->by_site);
+  EXPECT_EQ(first.correction->evidence_sha256, second.correction->evidence_sha256);
+}
+
+TEST_F(DeskTest, Pooled_SumsOnly) {
+  StartDemo("release: pooled\n", true);
+  AnswerBothRounds({"south", "north"});
+  const StudyStatus status = Status();
+  ASSERT_TRUE(status.correction.has_value());
+  EXPECT_THAT(status.correction->by_site, IsEmpty());
+  ASSERT_OK_AND_ASSIGN(const v1::NextReply next, desk_->Next("north", NextOf()));
+  EXPECT_EQ(next.bundles_size(), 1);
+}
+
+TEST_F(DeskTest, Pooled_SameMeanAsPerBatch) {
+  StartDemo();
+  AnswerBothRounds({"north", "south"});
+  Another pooled;
+  pooled.SetUp();
+  pooled.StartDemo("release: pooled\n", true);
+  pooled.AnswerBothRounds({"north", "south"});
+  const auto mean = [](DeskTest& test) {
+    const std::string path = test.blobs_->PathOf(test.Status().correction->common_sha256);
+    const absl::StatusOr<Bundle> bundle = OpenBundle(path, v1::BUNDLE_KIND_CORRECTION_COMMON, {"", 0, ""});
+    EXPECT_OK(bundle);
+    return Eigen::MatrixXd(bundle->parts.at(kCommonPart)["mean"]);
+  };
+  EXPECT_EQ(mean(*this), mean(pooled));
+}
+
+// ---- Answers that do not count ----
+
+TEST_F(DeskTest, Upload_Resumes) {
+  StartDemo();
+  const Upload upload = AnswerOf("north");
+  v1::Chunk chunk;
+  chunk.set_data(upload.bytes.substr(0, 100));
+  ASSERT_OK(desk_->Append("north", upload.header, chunk));
+  Reopen();
+  ASSERT_OK_AND_ASSIGN(const v1::UploadState state, desk_->GetUpload("north", upload.header));
+  EXPECT_EQ(state.received(), 100u);
+  EXPECT_FALSE(state.recorded());
+  EXPECT_THAT(desk_->FinishUpload("north", upload.header), StatusIs(Code::kFailedPrecondition, HasSubstr("100 of")));
+  chunk.set_offset(200);
+  chunk.set_data("x");
+  EXPECT_THAT(desk_->Append("north", upload.header, chunk), StatusIs(Code::kOutOfRange, HasSubstr("100")));
+  chunk.set_offset(50);  // 50 bytes again, then the rest
+  chunk.set_data(upload.bytes.substr(50));
+  ASSERT_OK(desk_->Append("north", upload.header, chunk));
+  ASSERT_OK_AND_ASSIGN(const v1::UploadState finished, desk_->FinishUpload("north", upload.header));
+  EXPECT_TRUE(finished.recorded());
+}
+
+TEST_F(DeskTest, Upload_TwiceTheSame) {
+  StartDemo();
+  const Upload upload = AnswerOf("north");
+  ASSERT_OK(Submit("north", upload));
+  EXPECT_OK(Submit("north", upload));
+  ASSERT_OK_AND_ASSIGN(const v1::UploadState state, desk_->GetUpload("north", upload.header));
+  EXPECT_TRUE(state.recorded());
+  ASSERT_OK(Submit("south", AnswerOf("south")));
+  EXPECT_OK(Submit("north", upload));  // also when the round is over
+  EXPECT_EQ(Status().round(), 2u);
+}
+
+TEST_F(DeskTest, Upload_AnotherAnswer) {
+  StartDemo();
+  ASSERT_OK(Submit("north", AnswerOf("north")));
+  EXPECT_THAT(Submit("north", AnswerOf("north", 0.5)), StatusIs(Code::kFailedPrecondition, HasSubstr("another answer")));
+}
+
+TEST_F(DeskTest, Upload_OtherSitesAnswer) {
+  StartDemo();
+  EXPECT_THAT(Submit("south", AnswerOf("north")), StatusIs(Code::kInvalidArgument, HasSubstr("south/s1")));
+  EXPECT_THAT(Status().rounds[0].answers, IsEmpty());
+}
+
+TEST_F(DeskTest, Upload_NotOnRoster) {
+  StartDemo();
+  EXPECT_THAT(Submit("west", AnswerOf("south")), StatusIs(Code::kPermissionDenied, HasSubstr("'west'")));
+}
+
+TEST_F(DeskTest, Upload_WrongForm) {
+  StartDemo();
+  const BundleBinding binding{manifest_sha256_, 1, Status().rounds[0].question_sha256};
+  const Summary wrong =
+      Summary::Zero({{.name = "n", .kind = BlockKind::kCount, .rows = 1, .cols = 1}, {.name = "sum", .rows = 1, .cols = 3}});
+  const Upload upload = UploadOf(binding, {{"south/s1", wrong}});
+  EXPECT_THAT(Submit("south", upload),
+              StatusIs(Code::kInvalidArgument, AllOf(HasSubstr("'sum'"), Not(HasSubstr(folder_.path())))));
+  ASSERT_OK_AND_ASSIGN(const v1::UploadState state, desk_->GetUpload("south", upload.header));
+  EXPECT_EQ(state.received(), 0u);
+}
+
+TEST_F(DeskTest, Upload_AnotherQuestion) {
+  StartDemo();
+  Upload upload = AnswerOf("south");
+  ASSERT_OK_AND_ASSIGN(const Bundle bundle, OpenBundle(folder_ / "answer", v1::BUNDLE_KIND_ANSWER, {"", 0, ""}));
+  upload = UploadOf({manifest_sha256_, 1, std::string(64, '0')}, bundle.parts);
+  EXPECT_THAT(Submit("south", upload), StatusIs(Code::kInvalidArgument, Not(HasSubstr(folder_.path()))));
+}
+
+TEST_F(DeskTest, Upload_RoundNotAsked) {
+  StartDemo();
+  Upload upload = AnswerOf("south");
+  upload.header.set_round(2);
+  EXPECT_THAT(Submit("south", upload), StatusIs(Code::kFailedPrecondition, HasSubstr("round 2")));
+  upload.header.set_round(0);
+  EXPECT_THAT(Submit("south", upload), StatusIs(Code::kFailedPrecondition, HasSubstr("round 0")));
+}
+
+TEST_F(DeskTest, Upload_OtherBytesThanItsDigest) {
+  StartDemo();
+  Upload upload = AnswerOf("south");
+  const std::string good = upload.bytes;
+  upload.bytes.back() = static_cast<char>(upload.bytes.back() ^ 1);
+  EXPECT_THAT(Submit("south", upload), StatusIs(Code::kDataLoss, HasSubstr("again")));
+  upload.bytes = good;
+  EXPECT_OK(Submit("south", upload));
+}
+
+TEST_F(DeskTest, Upload_NotABundle) {
+  StartDemo();
+  Upload upload = AnswerOf("south");
+  upload.bytes = "garbage";
+  upload.header.mutable_bundle()->set_sha256(Sha256Hex(upload.bytes));
+  upload.header.mutable_bundle()->set_size(upload.bytes.size());
+  EXPECT_THAT(Submit("south", upload), StatusIs(Code::kDataLoss, Not(HasSubstr(folder_.path()))));
+}
+
+TEST_F(DeskTest, Upload_SizeThatNoAnswerHas) {
+  StartDemo();
+  Upload upload = AnswerOf("south");
+  upload.header.mutable_bundle()->set_size(std::uint64_t{1} << 60);
+  EXPECT_THAT(Submit("south", upload), StatusIs(Code::kInvalidArgument, HasSubstr("bytes")));
+  upload.header.mutable_bundle()->set_size(10);  // chunks beyond it
+  EXPECT_THAT(Submit("south", upload), StatusIs(Code::kInvalidArgument, HasSubstr("beyond")));
+  upload.header.mutable_bundle()->set_sha256("../../x");
+  EXPECT_THAT(Submit("south", upload), StatusIs(Code::kInvalidArgument, HasSubstr("64")));
+}
+
+// ---- Ends ----
+
+TEST_F(DeskTest, MethodFails_StudyFails) {
+  const FakeMethod demanding(100);
+  method_ = &demanding;
+  StartDemo();
+  ASSERT_OK(Submit("north", AnswerOf("north")));
+  ASSERT_OK(Submit("south", AnswerOf("south")));
+  EXPECT_EQ(Status().state, v1::STUDY_STATE_FAILED);
+  ASSERT_OK_AND_ASSIGN(const v1::NextReply next, desk_->Next("north", NextOf()));
+  EXPECT_EQ(next.task(), v1::NextReply::TASK_STOPPED);
+  EXPECT_THAT(next.message(), HasSubstr("fewer than 100 subjects"));
+  EXPECT_THAT(desk_->CloseStudy("demo"), StatusIs(Code::kFailedPrecondition, HasSubstr("failed")));
+}
+
+TEST_F(DeskTest, Close_StopsSites) {
+  StartDemo();
+  const Upload upload = AnswerOf("north");
+  ASSERT_OK(desk_->CloseStudy("demo"));
+  EXPECT_OK(desk_->CloseStudy("demo"));
+  ASSERT_OK_AND_ASSIGN(const v1::NextReply next, desk_->Next("north", NextOf()));
+  EXPECT_EQ(next.task(), v1::NextReply::TASK_STOPPED);
+  EXPECT_THAT(Submit("north", upload), StatusIs(Code::kFailedPrecondition, HasSubstr("closed")));
+  EXPECT_THAT(desk_->StartStudy("demo"), StatusIs(Code::kFailedPrecondition, HasSubstr("closed")));
+}
+
+TEST_F(DeskTest, Close_BeforeStart) {
+  ASSERT_OK(desk_->CreateStudy(Config(), false));
+  ASSERT_OK(desk_->Register("north", Registration({"n1"})));
+  ASSERT_OK(desk_->CloseStudy("demo"));
+  ASSERT_OK_AND_ASSIGN(const v1::NextReply next, desk_->Next("north", NextOf()));
+  EXPECT_EQ(next.task(), v1::NextReply::TASK_STOPPED);
+}
+
+TEST_F(DeskTest, Report_BeforeCorrection) {
+  StartDemo();
+  EXPECT_THAT(desk_->Report("north", ReportOf(v1::SITE_STATE_HARMONIZED)),
+              StatusIs(Code::kFailedPrecondition, HasSubstr("no correction")));
+  EXPECT_THAT(desk_->Report("north", ReportOf(v1::SITE_STATE_UNSPECIFIED)),
+              StatusIs(Code::kInvalidArgument, HasSubstr("state")));
+  EXPECT_THAT(desk_->Report("west", ReportOf(v1::SITE_STATE_STOPPED_BY_ERROR)),
+              StatusIs(Code::kPermissionDenied, HasSubstr("'west'")));
+}
+
+TEST_F(DeskTest, Report_StoppedSiteMayGoOn) {
+  StartDemo();
+  ASSERT_OK(desk_->Report("north", ReportOf(v1::SITE_STATE_STOPPED_BY_ERROR)));
+  EXPECT_EQ(Status().reports.at("north"), v1::SITE_STATE_STOPPED_BY_ERROR);
+  AnswerBothRounds({"north", "south"});
+  ASSERT_OK(desk_->Report("north", ReportOf(v1::SITE_STATE_HARMONIZED)));
+  ASSERT_OK(desk_->Report("north", ReportOf(v1::SITE_STATE_STOPPED_BY_ERROR)));  // too late to count
+  EXPECT_EQ(Status().reports.at("north"), v1::SITE_STATE_HARMONIZED);
+}
+
+// ---- Restarts and damage ----
+
+TEST_F(DeskTest, Restart_ComputesADueOutcome) {
+  StartDemo();
+  const Method* const real = method_;
+  ASSERT_OK(Submit("north", AnswerOf("north")));
+  const Upload last = AnswerOf("south");
+  method_ = nullptr;  // the outcome cannot be computed: as if killed right after the answer was recorded
+  ASSERT_OK(Submit("south", last));
+  EXPECT_EQ(Status().round(), 1u);
+  EXPECT_FALSE(desk_->Next("north", NextOf()).ok());
+  method_ = real;
+  Reopen();
+  ASSERT_OK_AND_ASSIGN(const v1::NextReply next, desk_->Next("north", NextOf()));
+  EXPECT_EQ(next.round(), 2u);
+}
+
+TEST_F(DeskTest, Restart_GoesOnWithTheSameBytes) {
+  StartDemo();
+  for (int round = 0; round < 2; ++round) {
+    for (const char* site : {"north", "south"}) {
+      const Upload upload = AnswerOf(site);
+      ASSERT_OK(Keep(site, upload));
+      Reopen();
+      ASSERT_OK(desk_->FinishUpload(site, upload.header));
+      Reopen();
+    }
+  }
+  Another other;
+  other.SetUp();
+  other.StartDemo();
+  other.AnswerBothRounds({"north", "south"});
+  EXPECT_EQ(Status().correction->common_sha256, other.Status().correction->common_sha256);
+}
+
+TEST_F(DeskTest, DamagedAnswer_IsALocalError) {
+  StartDemo();
+  const Method* const real = method_;
+  ASSERT_OK(Submit("north", AnswerOf("north")));
+  const Upload last = AnswerOf("south");
+  method_ = nullptr;
+  ASSERT_OK(Submit("south", last));
+  method_ = real;
+  std::ofstream(blobs_->PathOf(Status().rounds[0].answers.at("north")), std::ios::app) << "x";
+  const absl::Status damaged = desk_->Next("north", NextOf()).status();
+  EXPECT_THAT(damaged, StatusIs(Code::kDataLoss, HasSubstr("damaged")));
+  EXPECT_THAT(ForPeer(damaged), StatusIs(Code::kInternal, Not(HasSubstr(folder_.path()))));
+  EXPECT_EQ(Status().state, v1::STUDY_STATE_RUNNING);
+}
+
+TEST_F(DeskTest, ManySitesAtOnce) {
+  ASSERT_OK(desk_->CreateStudy(Config(), false));
+  std::vector<std::string> sites;
+  for (int i = 0; i < 6; ++i) sites.push_back(absl::StrCat("site", i));
+  const auto each = [&](const auto& body) {
+    std::vector<std::thread> threads;
+    for (const std::string& site : sites) threads.emplace_back([&body, &site] { body(site); });
+    for (std::thread& thread : threads) thread.join();
+  };
+  each([&](const std::string& site) { EXPECT_OK(desk_->Register(site, Registration({"x"}))); });
+  ASSERT_OK_AND_ASSIGN(manifest_sha256_, desk_->StartStudy("demo"));
+  for (int round = 1; round <= 2; ++round) {
+    std::map<std::string, Upload> uploads;
+    for (const std::string& site : sites) uploads[site] = AnswerOf(site);
+    each([&](const std::string& site) {
+      EXPECT_OK(Submit(site, uploads.at(site)));
+      EXPECT_OK(desk_->Next(site, NextOf()));
+    });
+  }
+  EXPECT_EQ(Status().state, v1::STUDY_STATE_CORRECTED);
+}
+
+}  // namespace
+}  // namespace attune::testing

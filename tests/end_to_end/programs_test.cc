@@ -1,0 +1,407 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The programs as a person uses them: exit codes, refusals with names, files that come and go by hand.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
+#include "tests/end_to_end/runner.h"
+#include "tests/support/data.h"
+#include "tests/support/temp_folder.h"
+
+namespace attune::testing {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+namespace fs = std::filesystem;
+
+// A finished simulation of the made-up consortium, kept with its work folder; made once, never changed by a test.
+const std::string& Finished() {
+  static const TempFolder& temp = *new TempFolder;
+  static const std::string& out = *new std::string([] {
+    const ProgramResult run = Simulate(temp / "out", {"--demo", "--quiet", "--keep"});
+    EXPECT_EQ(run.exit_code, 0) << run.output;
+    return temp / "out";
+  }());
+  return out;
+}
+
+class RemoveFinished : public ::testing::Environment {
+ public:
+  void TearDown() override {
+    std::error_code ignored;
+    if (made) fs::remove_all(fs::path(Finished()).parent_path(), ignored);
+  }
+  static inline bool made = false;
+};
+const auto* const g_environment = ::testing::AddGlobalTestEnvironment(new RemoveFinished);
+
+const std::string& Out() {
+  RemoveFinished::made = true;
+  return Finished();
+}
+
+constexpr char kTwoCovariates[] =
+    "covariates:\n  - {name: age, type: continuous, unit: years}\n  - {name: sex, type: categorical, levels: [F, M]}\n";
+
+std::string Study(const std::string& rest) { return absl::StrCat("study: test\nfeatures: {table: {columns: \"*\"}}\n", rest); }
+
+// ---- attune-simulate ----
+
+TEST(Simulate, WritesWhatItPromises) {
+  for (const char* file : {"harmonized.tsv", "summary.json", "models/davos.json", "coordinator/journal.sqlite",
+                           "sites/davos/desc-harmonized_features.tsv", "sites/davos/desc-harmonized_features.json",
+                           "sites/davos/dataset_description.json", "sites/davos/model.json"}) {
+    EXPECT_TRUE(fs::exists(fs::path(Out()) / file)) << file;
+  }
+  const NaiveTable before = ReadNaive(Out() + "/data/thickness.tsv");
+  const NaiveTable after = ReadNaive(Out() + "/harmonized.tsv");
+  EXPECT_EQ(before.header, after.header);
+  ASSERT_EQ(before.rows.size(), after.rows.size());
+  for (std::size_t row = 0; row < before.rows.size(); ++row) EXPECT_EQ(before.rows[row][0], after.rows[row][0]);
+}
+
+TEST(Simulate, OutputExists_Is6AndKeepsIt) {
+  const std::string before = ReadText(Out() + "/harmonized.tsv");
+  const ProgramResult run = Simulate(Out(), {"--demo", "--quiet"});
+  EXPECT_EQ(run.exit_code, 6) << run.output;
+  EXPECT_THAT(run.output, HasSubstr("--force"));
+  EXPECT_EQ(ReadText(Out() + "/harmonized.tsv"), before);
+}
+
+TEST(Simulate, Usage_Is2) {
+  const TempFolder temp;
+  EXPECT_EQ(Simulate(temp / "out", {}).exit_code, 2);
+  EXPECT_EQ(Simulate(temp / "out", {"--demo", "--via", "pigeon"}).exit_code, 2);
+  EXPECT_EQ(RunProgram("attune-simulate", {"--no-such-option"}).exit_code, 2);
+  EXPECT_EQ(RunProgram("attune-simulate", {"--help"}).exit_code, 0);
+  EXPECT_EQ(RunProgram("attune-site", {"no-such-command"}).exit_code, 2);
+  EXPECT_EQ(RunProgram("attune-coordinator", {}).exit_code, 2);
+}
+
+TEST(Simulate, PooledWithoutPlainSums_IsRefused) {
+  const TempFolder temp;
+  const ProgramResult run = Simulate(temp / "out", {"--demo", "--quiet", "--release", "pooled"});
+  EXPECT_EQ(run.exit_code, 3) << run.output;
+  EXPECT_THAT(run.output, HasSubstr("secure aggregation"));
+}
+
+struct Refusal {
+  const char* name;
+  std::string study;                  // after "study:" and "features:"
+  std::vector<std::string> messages;  // each must occur
+};
+
+class StudyIsRefused : public ::testing::TestWithParam<Refusal> {};
+
+TEST_P(StudyIsRefused, WithAMessageThatHelps) {
+  const TempFolder temp;
+  const ProgramResult run =
+      Simulate(temp / "out", {"--quiet", "--study", temp.Write("study.yaml", Study(GetParam().study)), "--participants",
+                              Out() + "/data/participants.tsv", "--features", Out() + "/data/thickness.tsv"});
+  EXPECT_EQ(run.exit_code, 3) << run.output;
+  for (const std::string& message : GetParam().messages) EXPECT_THAT(run.output, HasSubstr(message));
+  EXPECT_FALSE(fs::exists(temp / "out"));
+  EXPECT_TRUE(ProcessesWith(temp.path()).empty());
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Study, StudyIsRefused,
+    ::testing::Values(
+        Refusal{"UnknownKey", "method: {combat: {}}\nmin_bach_size: 10\n", {"study.yaml:4", "min_bach_size", "min_batch_size"}},
+        Refusal{"WrongType", "method: {combat: {mean_only: perhaps}}\n", {"study.yaml:3", "mean_only"}},
+        Refusal{"NoMethod", "release: per_batch\n", {"method"}},
+        Refusal{"UnknownCovariate", "covariates:\n  - {name: weight, type: continuous}\nmethod: {combat: {}}\n", {"weight"}},
+        Refusal{"UndeclaredLevel",
+                "covariates:\n  - {name: sex, type: categorical, levels: [F, X]}\nmethod: {combat: {}}\n",
+                {"participants.tsv:", "sex", "'M'"}},
+        Refusal{"SmallBatch",
+                absl::StrCat("batch: scanner\n", kTwoCovariates, "method: {combat: {}}\nmin_batch_size: 50\n"),
+                {"aachen/vida", "45", "50", "small_batches: mean_only"}},
+        Refusal{
+            "ConfoundedCovariate",
+            "covariates:\n  - {name: scanner, type: categorical, levels: [prisma, vida, ingenia, connectom, skyra, mr750]}\n"
+            "batch: scanner\nmethod: {combat: {}}\n",
+            {"scanner[vida]", "aachen/vida"}},
+        Refusal{"UnknownReference", "method: {combat: {reference_batch: lyon}}\n", {"lyon", "aachen/all"}}),
+    [](const auto& param) { return param.param.name; });
+
+TEST(Simulate, RealConfoundedSites_AreNamed) {
+  const auto data = SharedFolder("data/abide");
+  if (!data) GTEST_SKIP() << "no ../shared/data/abide beside the project";
+  const TempFolder temp;
+  const NaiveTable people = ReadNaive(*data + "/participants.tsv");
+  const NaiveTable thickness = ReadNaive(*data + "/thickness.tsv");
+  std::string participants = absl::StrCat(absl::StrJoin(people.header, "\t"), "\n");
+  std::map<std::string, int> taken;
+  std::set<std::string> ids;
+  for (const auto& row : people.rows) {
+    const std::string& site = row[people.Column("site")];
+    if ((site != "CMU" && site != "OLIN") || ++taken[site] > 12) continue;
+    absl::StrAppend(&participants, absl::StrJoin(row, "\t"), "\n");
+    ids.insert(row[0]);
+  }
+  std::string features = absl::StrCat(absl::StrJoin(thickness.header, "\t"), "\n");
+  for (const auto& row : thickness.rows) {
+    if (ids.count(row[0]) == 1) absl::StrAppend(&features, absl::StrJoin(row, "\t"), "\n");
+  }
+  const ProgramResult run =
+      Simulate(temp / "out",
+               {"--quiet", "--study",
+                temp.Write("study.yaml", Study("covariates:\n  - {name: age, type: continuous}\n  - {name: dx, type: "
+                                               "categorical, levels: [control, autism]}\nmethod: {combat: {}}\n")),
+                "--participants", temp.Write("participants.tsv", participants), "--features", temp.Write("f.tsv", features)});
+  EXPECT_EQ(run.exit_code, 3) << run.output;
+  EXPECT_THAT(run.output, HasSubstr("dx[autism]"));
+  EXPECT_THAT(run.output, HasSubstr("CMU/all 1"));
+  EXPECT_THAT(run.output, HasSubstr("OLIN/all 0"));
+}
+
+TEST(Simulate, SmallBatchesMeanOnly_AreToldAndKeepTheirScale) {
+  const TempFolder temp;
+  const ProgramResult run = Simulate(
+      temp / "out",
+      {"--quiet", "--study",
+       temp.Write("study.yaml", Study(absl::StrCat("batch: scanner\n", kTwoCovariates,
+                                                   "method: {combat: {small_batches: mean_only}}\nmin_batch_size: 40\n"))),
+       "--participants", Out() + "/data/participants.tsv", "--features", Out() + "/data/thickness.tsv"});
+  ASSERT_EQ(run.exit_code, 0) << run.output;
+  EXPECT_THAT(run.output, HasSubstr("davos/mr750"));
+  EXPECT_THAT(run.output, HasSubstr("location only"));
+}
+
+TEST(Simulate, MissingCovariates_ErrorOrExclude) {
+  const TempFolder temp;
+  std::string people = ReadText(Out() + "/data/participants.tsv");
+  const NaiveTable table = ReadNaive(Out() + "/data/participants.tsv");
+  const std::string line = absl::StrJoin(table.rows[6], "\t");
+  std::vector<std::string> cells = table.rows[6];
+  cells[table.Column("age")] = "n/a";
+  people = absl::StrReplaceAll(people, {{line, absl::StrJoin(cells, "\t")}});
+  const std::string participants = temp.Write("participants.tsv", people);
+  const auto run = [&](const char* rule) {
+    return Simulate(temp / rule,
+                    {"--quiet", "--study",
+                     temp.Write("study.yaml",
+                                Study(absl::StrCat(kTwoCovariates, "method: {combat: {}}\nmissing_covariates: ", rule, "\n"))),
+                     "--participants", participants, "--features", Out() + "/data/thickness.tsv"});
+  };
+  const ProgramResult refused = run("error");
+  EXPECT_EQ(refused.exit_code, 3);
+  EXPECT_THAT(refused.output, HasSubstr("participants.tsv:8"));
+  EXPECT_THAT(refused.output, HasSubstr("age"));
+  const ProgramResult excluded = run("exclude");
+  ASSERT_EQ(excluded.exit_code, 0) << excluded.output;
+  const NaiveTable harmonized = ReadNaive(temp / "exclude/harmonized.tsv");
+  EXPECT_EQ(harmonized.rows[6][0], table.rows[6][0]);
+  EXPECT_EQ(harmonized.rows[6][1], "n/a");
+  EXPECT_NE(harmonized.rows[5][1], "n/a");
+}
+
+TEST(Simulate, FitOn_EstimatesOnSomeAndAppliesToAll) {
+  const TempFolder temp;
+  const ProgramResult run =
+      Simulate(temp / "out",
+               {"--quiet", "--study",
+                temp.Write("study.yaml",
+                           Study("covariates:\n  - {name: age, type: continuous}\nmethod: {combat: {fit_on: {sex: F}}}\n")),
+                "--participants", Out() + "/data/participants.tsv", "--features", Out() + "/data/thickness.tsv"});
+  ASSERT_EQ(run.exit_code, 0) << run.output;
+  const NaiveTable people = ReadNaive(Out() + "/data/participants.tsv");
+  std::size_t women = 0;
+  for (const auto& row : people.rows) women += row[people.Column("sex")] == "F" ? 1 : 0;
+  EXPECT_THAT(run.output, HasSubstr(absl::StrCat(women, " subjects")));
+  const NaiveTable before = ReadNaive(Out() + "/data/thickness.tsv");
+  const NaiveTable after = ReadNaive(temp / "out/harmonized.tsv");
+  for (std::size_t row = 0; row < before.rows.size(); ++row) {
+    EXPECT_NE(Number(before.rows[row][1]), Number(after.rows[row][1])) << people.rows[row][people.Column("sex")];
+  }
+}
+
+// ---- attune-coordinator ----
+
+TEST(Coordinator, Verify_FindsNothingThenTheDamage) {
+  const TempFolder temp;
+  fs::copy(Out() + "/coordinator", temp / "coordinator", fs::copy_options::recursive);
+  const std::vector<std::string> verify = {"--dir", temp / "coordinator", "verify", "demo"};
+  const ProgramResult sound = RunProgram("attune-coordinator", verify);
+  EXPECT_EQ(sound.exit_code, 0) << sound.output;
+  // One bit of the largest blob, an answer or a correction.
+  fs::path largest;
+  for (const fs::directory_entry& blob : fs::directory_iterator(temp / "coordinator/blobs")) {
+    if (blob.is_regular_file() && (largest.empty() || blob.file_size() > fs::file_size(largest))) largest = blob.path();
+  }
+  fs::permissions(largest, fs::perms::owner_all);
+  std::fstream file(largest, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekg(-1, std::ios::end);
+  const char last = static_cast<char>(file.get());
+  file.seekp(-1, std::ios::end);
+  file.put(static_cast<char>(last ^ 1));
+  file.close();
+  const ProgramResult damaged = RunProgram("attune-coordinator", verify);
+  EXPECT_EQ(damaged.exit_code, 1) << damaged.output;
+  EXPECT_THAT(damaged.output, HasSubstr(largest.filename().string().substr(0, 8)));
+}
+
+TEST(Coordinator, ExampleStudyFile_IsGood) {
+  const TempFolder temp;
+  const std::vector<std::string> dir = {"--dir", temp / "coordinator"};
+  const auto run = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), dir.begin(), dir.end());
+    return RunProgram("attune-coordinator", arguments);
+  };
+  ASSERT_EQ(run({"pki", "init", "--consortium", "c", "--host", "127.0.0.1"}).exit_code, 0);
+  EXPECT_EQ(run({"pki", "init", "--consortium", "c", "--host", "127.0.0.1"}).exit_code, 6);
+  const ProgramResult created = run({"study", "create", absl::StrCat(ATTUNE_SOURCE_DIR, "/configs/study.yaml")});
+  EXPECT_EQ(created.exit_code, 0) << created.output;
+  EXPECT_EQ(run({"study", "show", "abide-thickness"}).exit_code, 0);
+  EXPECT_EQ(run({"study", "show", "another"}).exit_code, 3);
+}
+
+TEST(Coordinator, Estimate_FromAnswerFiles_GivesTheSitesModels) {
+  const TempFolder temp;
+  const std::string work = Out() + "/work";
+  std::vector<std::string> arguments = {"estimate", "--manifest", work + "/export/manifest.bin", "--out", temp / "out"};
+  for (const char* site : {"aachen", "bergen", "cardiff", "davos"}) {
+    // What `attune-site answer` writes, from each site's own folder.
+    const std::string answer = temp / (std::string(site) + ".answer");
+    const ProgramResult made = RunProgram("attune-site", {"--dir", absl::StrCat(work, "/sites/", site), "answer", "--manifest",
+                                                          work + "/export/manifest.bin", "--out", answer});
+    ASSERT_EQ(made.exit_code, 0) << made.output;
+    arguments.push_back(answer);
+  }
+  const ProgramResult run = RunProgram("attune-coordinator", arguments);
+  ASSERT_EQ(run.exit_code, 0) << run.output;
+  EXPECT_EQ(ReadText(temp / "out/summary.json"), ReadText(Out() + "/summary.json"));
+  // The site's own model says the same of its batches.
+  EXPECT_EQ(ReadText(temp / "out/model-davos.json"), ReadText(Out() + "/models/davos.json"));
+  EXPECT_EQ(RunProgram("attune-coordinator", arguments).exit_code, 6);
+}
+
+// ---- attune-site ----
+
+std::string OnePerson(const TempFolder& temp, const std::string& scanner) {
+  return temp.Write("people.tsv",
+                    absl::StrCat("participant_id\tsite\tscanner\tage\tsex\nsub-9999\tdavos\t", scanner, "\t50\tF\n"));
+}
+
+TEST(Site, Apply_OneNewSubjectOfAKnownBatch) {
+  const TempFolder temp;
+  // A person whom the simulation harmonized too: the model must give the same values.
+  const NaiveTable people = ReadNaive(Out() + "/data/participants.tsv");
+  const NaiveTable thickness = ReadNaive(Out() + "/data/thickness.tsv");
+  const NaiveTable harmonized = ReadNaive(Out() + "/harmonized.tsv");
+  const std::size_t last = people.rows.size() - 1;
+  const std::string participants =
+      temp.Write("p.tsv", absl::StrCat(absl::StrJoin(people.header, "\t"), "\n", absl::StrJoin(people.rows[last], "\t"), "\n"));
+  const std::string features = temp.Write(
+      "f.tsv", absl::StrCat(absl::StrJoin(thickness.header, "\t"), "\n", absl::StrJoin(thickness.rows[last], "\t"), "\n"));
+  const ProgramResult run = RunProgram("attune-site", {"apply", "--model", Out() + "/models/davos.json", "--participants",
+                                                       participants, "--features", features, "--out", temp / "out"});
+  ASSERT_EQ(run.exit_code, 0) << run.output;
+  const NaiveTable result = ReadNaive(temp / "out/desc-harmonized_features.tsv");
+  ASSERT_EQ(result.rows.size(), 1u);
+  EXPECT_EQ(result.rows[0], harmonized.rows[last]);
+}
+
+TEST(Site, Apply_UnknownBatch_NamesTheKnownOnes) {
+  const TempFolder temp;
+  const NaiveTable thickness = ReadNaive(Out() + "/data/thickness.tsv");
+  std::vector<std::string> row = thickness.rows[0];
+  row[0] = "sub-9999";
+  const std::string features =
+      temp.Write("f.tsv", absl::StrCat(absl::StrJoin(thickness.header, "\t"), "\n", absl::StrJoin(row, "\t"), "\n"));
+  const ProgramResult run =
+      RunProgram("attune-site", {"apply", "--model", Out() + "/models/davos.json", "--participants", OnePerson(temp, "terra"),
+                                 "--features", features, "--out", temp / "out"});
+  EXPECT_EQ(run.exit_code, 3) << run.output;
+  EXPECT_THAT(run.output, HasSubstr("terra"));
+  EXPECT_THAT(run.output, HasSubstr("mr750"));
+  EXPECT_THAT(run.output, HasSubstr("skyra"));
+  EXPECT_FALSE(fs::exists(temp / "out/desc-harmonized_features.tsv"));
+}
+
+TEST(Site, HarmonizedTable_IsRefusedAsInput) {
+  const TempFolder temp;
+  const ProgramResult run =
+      RunProgram("attune-site", {"local", "--study", Out() + "/data/study.yaml", "--site", "davos", "--participants",
+                                 Out() + "/work/sites/davos/participants.tsv", "--features",
+                                 Out() + "/sites/davos/desc-harmonized_features.tsv", "--out", temp / "out"});
+  EXPECT_EQ(run.exit_code, 3) << run.output;
+  EXPECT_THAT(run.output, HasSubstr("demo"));
+  EXPECT_THAT(run.output, HasSubstr("--force"));
+}
+
+TEST(Site, Local_HarmonizesTheScannersOfOneSite) {
+  const TempFolder temp;
+  const std::vector<std::string> arguments = {"local",
+                                              "--study",
+                                              Out() + "/data/study.yaml",
+                                              "--site",
+                                              "davos",
+                                              "--participants",
+                                              Out() + "/work/sites/davos/participants.tsv",
+                                              "--features",
+                                              Out() + "/work/sites/davos/features-1.tsv",
+                                              "--out",
+                                              temp / "out"};
+  const ProgramResult run = RunProgram("attune-site", arguments);
+  ASSERT_EQ(run.exit_code, 0) << run.output;
+  EXPECT_TRUE(fs::exists(temp / "out/model.json"));
+  EXPECT_EQ(RunProgram("attune-site", arguments).exit_code, 6);
+}
+
+TEST(Site, NotApproved_Is4AndSendsNothing) {
+  const TempFolder temp;
+  fs::copy(Out() + "/work/sites/davos", temp / "davos", fs::copy_options::recursive);
+  fs::remove(temp / "davos/studies/demo/approval.json");
+  const ProgramResult run = RunProgram("attune-site", {"--dir", temp / "davos", "run", "demo", "--patience", "1"});
+  EXPECT_EQ(run.exit_code, 4) << run.output;
+  EXPECT_THAT(run.output, HasSubstr("attune-site approve"));
+}
+
+TEST(Site, CoordinatorGone_Is5) {
+  const TempFolder temp;
+  fs::copy(Out() + "/work/sites/davos", temp / "davos", fs::copy_options::recursive);
+  fs::remove_all(temp / "davos/derivative");
+  const ProgramResult run = RunProgram("attune-site", {"--dir", temp / "davos", "run", "demo", "--patience", "1"});
+  EXPECT_EQ(run.exit_code, 5) << run.output;
+}
+
+// ---- Nothing private ----
+
+TEST(Privacy, NoRowOfAnyPersonInWhatLeftTheSites) {
+  std::map<std::string, std::string> sent = FilesBelow(Out() + "/coordinator");
+  sent.merge(FilesBelow(Out() + "/models"));
+  sent["summary.json"] = ReadText(Out() + "/summary.json");
+  sent["log"] = ReadText(Out() + "/work/logs/coordinator.log");
+  for (const auto& [name, bytes] : sent) {
+    EXPECT_THAT(bytes, Not(HasSubstr("sub-"))) << name;
+    EXPECT_THAT(bytes, Not(HasSubstr("/work/sites/"))) << name;
+    EXPECT_THAT(bytes, Not(HasSubstr("participants.tsv"))) << name;
+  }
+  // No measured value of anybody as eight bytes of a bundle: three digits each, of which none may occur by chance as a mean.
+  const NaiveTable thickness = ReadNaive(Out() + "/data/thickness.tsv");
+  for (const auto& [name, bytes] : FilesBelow(Out() + "/coordinator/blobs")) {
+    for (std::size_t row = 0; row < thickness.rows.size(); ++row) {
+      const double value = Number(thickness.rows[row][1]);
+      const std::string pattern(reinterpret_cast<const char*>(&value), sizeof(value));
+      EXPECT_EQ(bytes.find(pattern), std::string::npos) << name << " holds a value of row " << row;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace attune::testing

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef ATTUNE_TESTS_SUPPORT_MEMORY_SITE_DATA_H_
+#define ATTUNE_TESTS_SUPPORT_MEMORY_SITE_DATA_H_
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/digest.h"
+#include "common/base/files.h"
+#include "common/base/status.h"
+#include "common/base/text.h"
+#include "site_agent/tables/site_data.h"
+#include "tests/support/memory_cohort.h"
+
+namespace attune::testing {
+
+// A site's tables that never were on disk; the digest of their values stands for the files'.
+class MemorySiteData : public SiteData {
+ public:
+  MemorySiteData(std::vector<std::string> features, std::vector<Row> rows)
+      : features_(std::move(features)), cohort_(std::move(rows)) {
+    std::map<BatchId, BatchCount> counts;
+    std::string text;
+    for (const Row& row : cohort_.rows()) {
+      BatchCount& count = counts[row.batch];
+      count.batch = row.batch;
+      ++count.subjects;
+      count.fit += row.fit ? 1 : 0;
+      absl::StrAppend(&text, row.id, " ", row.batch);
+      for (const double value : row.covariates) absl::StrAppend(&text, " ", FormatDouble(value));
+      for (const double value : row.values) absl::StrAppend(&text, " ", FormatDouble(value));
+    }
+    for (auto& [batch, count] : counts) batches_.push_back(count);
+    v1::FileDigest digest;
+    digest.set_file("participants.tsv");
+    digest.set_sha256(Sha256Hex(text));
+    inputs_.push_back(digest);
+  }
+
+  absl::Status ForEach(absl::FunctionRef<absl::Status(const Subject&)> visit) const override { return cohort_.ForEach(visit); }
+  const std::vector<std::string>& features() const override { return features_; }
+  const std::vector<BatchCount>& batches() const override { return batches_; }
+  const std::vector<std::string>& notes() const override { return notes_; }
+  const std::vector<v1::FileDigest>& inputs() const override { return inputs_; }
+
+  absl::Status WriteTable(const std::string& path,
+                          absl::FunctionRef<absl::Status(const Subject&, std::span<double> out)> apply) const override {
+    std::string text = "participant_id";
+    for (const std::string& feature : features_) absl::StrAppend(&text, "\t", feature);
+    const absl::Status applied = cohort_.ForEach([&](const Subject& subject) {
+      std::vector<double> out(features_.size());
+      ATTUNE_RETURN_IF_ERROR(apply(subject, out));
+      absl::StrAppend(&text, "\n", subject.id);
+      for (const double value : out) absl::StrAppend(&text, "\t", FormatDouble(value));
+      return absl::OkStatus();
+    });
+    ATTUNE_RETURN_IF_ERROR(applied);
+    return WriteFileAtomically(path, text + "\n", FileAccess::kShared);
+  }
+
+ private:
+  std::vector<std::string> features_;
+  MemoryCohort cohort_;
+  std::vector<BatchCount> batches_;
+  std::vector<std::string> notes_;
+  std::vector<v1::FileDigest> inputs_;
+};
+
+}  // namespace attune::testing
+
+#endif  // ATTUNE_TESTS_SUPPORT_MEMORY_SITE_DATA_H_

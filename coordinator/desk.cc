@@ -37,17 +37,19 @@ JournalEntry MakeEntry(const std::string& study, const char* kind, absl::string_
 }
 
 absl::Status CheckMember(const StudyStatus& status, absl::string_view site, const std::string& manifest_sha256) {
-  if (status.state == v1::STUDY_STATE_RECRUITING) {
+  if (!status.started()) {
     return absl::FailedPreconditionError(
-        absl::StrCat("the study '", status.name,
-                     "' has not started yet; the coordinator's operator starts it when all sites have registered"));
+        status.state == v1::STUDY_STATE_RECRUITING
+            ? absl::StrCat("the study '", status.name,
+                           "' has not started yet; the coordinator's operator starts it when all sites have registered")
+            : absl::StrCat("the study '", status.name, "' was closed before it started"));
   }
   if (status.sites.count(std::string(site)) == 0) return NotOnRoster(site, status.name);
   if (manifest_sha256 != status.manifest_sha256) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "the manifest of the study '", status.name, "' has the hash ",
-        status.started() ? status.manifest_sha256 : "(none: it was closed before it started)", ", not ",
-        IsSha256Hex(manifest_sha256) ? manifest_sha256 : "the one given", "; fetch the manifest again, and approve it"));
+    return absl::FailedPreconditionError(absl::StrCat("the manifest of the study '", status.name, "' has the hash ",
+                                                      status.manifest_sha256, ", not ",
+                                                      IsSha256Hex(manifest_sha256) ? manifest_sha256 : "the one given",
+                                                      "; fetch the manifest again, and approve it"));
   }
   return absl::OkStatus();
 }
@@ -77,7 +79,12 @@ absl::Status Desk::Record(const std::string& study,
     absl::StatusOr<StudyStatus> status = ReplayStudy(study, entries);
     if (!status.ok()) return refusal = status.status();
     absl::StatusOr<std::vector<JournalEntry>> decided = decide(*status);
-    if (!decided.ok()) refusal = decided.status();
+    if (!decided.ok()) return refusal = decided.status();
+    // The journal is never changed: an entry that could not be read back would end the study for good.
+    for (const JournalEntry& e : *decided) {
+      if (TakeEntry(e, *status)) continue;
+      return absl::InternalError(absl::StrCat("an entry '", e.kind, "' cannot follow in the study '", study, "'"));
+    }
     return decided;
   };
   const absl::Status recorded = journal_->Transact(study, replay_and_decide);
@@ -87,14 +94,23 @@ absl::Status Desk::Record(const std::string& study,
 absl::Status Desk::Register(absl::string_view site, const v1::RegisterRequest& request) {
   ATTUNE_ASSIGN_OR_RETURN(const StudyStatus known, Status(request.study()));
   ATTUNE_RETURN_IF_ERROR(CheckRegistration(known.config, request));
-  ATTUNE_ASSIGN_OR_RETURN(const std::string sha256, StoreBytes(blobs_, request.SerializeAsString()));
-  return Record(request.study(), [&](const StudyStatus& status) -> absl::StatusOr<std::vector<JournalEntry>> {
+  const std::string bytes = request.SerializeAsString();
+  const std::string sha256 = Sha256Hex(bytes);
+  // True: it is news.
+  const auto check = [&](const StudyStatus& status) -> absl::StatusOr<bool> {
     const auto found = status.sites.find(std::string(site));
-    if (found != status.sites.end() && found->second.request_sha256 == sha256) return std::vector<JournalEntry>();
-    if (status.state != v1::STUDY_STATE_RECRUITING) {
-      return absl::FailedPreconditionError(absl::StrCat("the study '", status.name, "' no longer recruits: it is ",
-                                                        StateName(status.state), "; a site takes part as it had registered"));
-    }
+    if (found != status.sites.end() && found->second.request_sha256 == sha256) return false;
+    if (status.state == v1::STUDY_STATE_RECRUITING) return true;
+    return absl::FailedPreconditionError(absl::StrCat("the study '", status.name, "' no longer recruits: it is ",
+                                                      StateName(status.state), "; a site takes part as it had registered"));
+  };
+  // Once before anything is written, so that what is refused leaves nothing.
+  ATTUNE_ASSIGN_OR_RETURN(const bool is_news, check(known));
+  if (!is_news) return absl::OkStatus();
+  ATTUNE_RETURN_IF_ERROR(StoreBytes(blobs_, bytes).status());
+  return Record(request.study(), [&](const StudyStatus& status) -> absl::StatusOr<std::vector<JournalEntry>> {
+    ATTUNE_ASSIGN_OR_RETURN(const bool is_still_news, check(status));
+    if (!is_still_news) return std::vector<JournalEntry>();
     JournalEntry e = MakeEntry(status.name, entry::kRegistered, site, 0);
     v1::RegisterRequest batches_only = request;
     batches_only.clear_features();
@@ -141,6 +157,7 @@ absl::StatusOr<v1::NextReply> Desk::Next(absl::string_view site, const v1::NextR
 
   v1::NextReply reply;
   reply.set_round(status.round());
+  reply.set_manifest_sha256(status.manifest_sha256);
   const std::string name(site);
   const auto report = status.reports.find(name);
   if (report != status.reports.end() && report->second == v1::SITE_STATE_HARMONIZED) {
@@ -222,16 +239,22 @@ absl::Status Desk::Report(absl::string_view site, const v1::ReportRequest& reque
   if (request.state() == v1::SITE_STATE_UNSPECIFIED || !v1::SiteState_IsValid(request.state())) {
     return absl::InvalidArgumentError("a report needs one of the states that the protocol knows");
   }
+  // True: it is news.
+  const auto check = [&](const StudyStatus& status) -> absl::StatusOr<bool> {
+    ATTUNE_RETURN_IF_ERROR(CheckMember(status, site, request.manifest_sha256()));
+    if (request.state() == v1::SITE_STATE_HARMONIZED && !status.correction.has_value()) {
+      return absl::FailedPreconditionError(absl::StrCat("the study '", status.name, "' has no correction yet"));
+    }
+    const auto last = status.reports.find(std::string(site));
+    return last == status.reports.end() || (last->second != request.state() && last->second != v1::SITE_STATE_HARMONIZED);
+  };
+  ATTUNE_ASSIGN_OR_RETURN(const StudyStatus known, Status(request.study()));
+  ATTUNE_ASSIGN_OR_RETURN(const bool is_news, check(known));
+  if (!is_news) return absl::OkStatus();
   const absl::Status recorded =
       Record(request.study(), [&](const StudyStatus& status) -> absl::StatusOr<std::vector<JournalEntry>> {
-        ATTUNE_RETURN_IF_ERROR(CheckMember(status, site, request.manifest_sha256()));
-        if (request.state() == v1::SITE_STATE_HARMONIZED && !status.correction.has_value()) {
-          return absl::FailedPreconditionError(absl::StrCat("the study '", status.name, "' has no correction yet"));
-        }
-        const auto last = status.reports.find(std::string(site));
-        if (last != status.reports.end() && (last->second == request.state() || last->second == v1::SITE_STATE_HARMONIZED)) {
-          return std::vector<JournalEntry>();
-        }
+        ATTUNE_ASSIGN_OR_RETURN(const bool is_still_news, check(status));
+        if (!is_still_news) return std::vector<JournalEntry>();
         JournalEntry e = MakeEntry(status.name, entry::kReported, site, 0);
         e.body = absl::StrCat(static_cast<int>(request.state()));
         return std::vector<JournalEntry>{std::move(e)};

@@ -74,7 +74,7 @@ class Desk {
 
   // Begins to recruit. `plain_sums` allows a pooled release without secure aggregation, where the coordinator sees each site's
   // sum: for simulations only, in which there is nobody to protect.
-  // InvalidArgument: CheckStudyConfig, an unknown method. AlreadyExists: another study of that name. The same again is OK.
+  // InvalidArgument: CheckStudyConfig, an unknown method. FailedPrecondition: another study of that name. The same again is OK.
   absl::Status CreateStudy(const v1::StudyConfig& config, bool plain_sums);
 
   // Freezes the manifest, asks the first question and returns the manifest's hash; again, returns the same.
@@ -84,6 +84,7 @@ class Desk {
   // FailedPrecondition when the study has failed. Closing twice is OK.
   absl::Status CloseStudy(const std::string& study);
 
+  absl::StatusOr<std::vector<std::string>> StudyNames() const;
   absl::StatusOr<std::vector<StudyStatus>> ListStudies() const;
   absl::StatusOr<StudyStatus> Status(const std::string& study) const;
 

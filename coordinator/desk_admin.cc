@@ -38,7 +38,7 @@ absl::Status Desk::CreateStudy(const v1::StudyConfig& config, bool plain_sums) {
         if (known.ParseFromString(entries.front().body) && google::protobuf::util::MessageDifferencer::Equals(known, config)) {
           return std::vector<JournalEntry>();
         }
-        return absl::AlreadyExistsError(absl::StrCat("a study '", config.study(),
+        return absl::FailedPreconditionError(absl::StrCat("a study '", config.study(),
                                                      "' with another study file exists already; "
                                                      "give this one another name"));
       });
@@ -87,11 +87,16 @@ absl::Status Desk::CloseStudy(const std::string& study) {
   });
 }
 
+absl::StatusOr<std::vector<std::string>> Desk::StudyNames() const {
+  absl::StatusOr<std::vector<std::string>> names = journal_->Studies();
+  if (!names.ok()) return LocalError(names.status());
+  return names;
+}
+
 absl::StatusOr<std::vector<StudyStatus>> Desk::ListStudies() const {
-  ATTUNE_ASSIGN_OR_RETURN(const std::vector<std::string> names, journal_->Studies());
+  ATTUNE_ASSIGN_OR_RETURN(const std::vector<std::string> names, StudyNames());
   std::vector<StudyStatus> studies;
   for (const std::string& name : names) {
-    if (name.empty()) continue;  // entries of the consortium
     ATTUNE_ASSIGN_OR_RETURN(StudyStatus status, Status(name));
     studies.push_back(std::move(status));
   }

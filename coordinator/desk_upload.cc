@@ -25,10 +25,15 @@ constexpr std::size_t kMaxChunkBytes = std::size_t{512} << 10;
 // The most that a bundle holds besides its values: the header and its padding.
 constexpr std::uint64_t kMaxHeaderBytes = std::uint64_t{17} << 20;
 
-// The name of an upload in the blob store. A digest, for sites and studies may have names of any case and length.
+// Where a site's answer to a round is on its way in. A digest, for sites and studies may have names of any case and length.
+std::string SlotName(absl::string_view site, const v1::UploadHeader& header) {
+  return absl::StrCat("upload-", Sha256Hex(absl::StrCat(header.study(), "/", site, "/", header.round())), "-");
+}
+
+// The name of an upload in the blob store. A slot holds one: another answer that is begun takes the place of what had come of the
+// last, so that a site cannot fill the disk.
 std::string UploadName(absl::string_view site, const v1::UploadHeader& header) {
-  return absl::StrCat("upload-",
-                      Sha256Hex(absl::StrCat(header.study(), "/", site, "/", header.round(), "/", header.bundle().sha256())));
+  return absl::StrCat(SlotName(site, header), header.bundle().sha256());
 }
 
 // Readers of files name the file; the site that sent it must not read where it lies.
@@ -99,6 +104,9 @@ absl::Status Desk::Append(absl::string_view site, const v1::UploadHeader& header
                                                    " is larger than ", kMaxChunkBytes, " bytes or goes beyond the ", size,
                                                    " bytes of the upload"));
   }
+  if (before.received() == 0) {
+    ATTUNE_RETURN_IF_ERROR(LocalError(blobs_.RemoveScratch(SlotName(site, header), UploadName(site, header))));
+  }
   const absl::Status kept = blobs_.Append(UploadName(site, header), chunk.offset(), chunk.data());
   if (!kept.ok()) return absl::IsOutOfRange(kept) ? kept : LocalError(kept);
   CrashPoint("coordinator.upload_chunk_kept");
@@ -154,7 +162,7 @@ absl::StatusOr<v1::UploadState> Desk::FinishUpload(absl::string_view site, const
   ATTUNE_ASSIGN_OR_RETURN(const v1::UploadState before, GetUpload(site, header));
   if (before.recorded()) return before;
   {
-    const std::lock_guard<std::mutex> lock(MutexOf(UploadName(site, header)));
+    const std::lock_guard<std::mutex> lock(MutexOf(SlotName(site, header)));
     ATTUNE_RETURN_IF_ERROR(RecordAnswer(site, header));
   }
   {

@@ -22,6 +22,9 @@ absl::Status ForPeer(const absl::Status& status) {
   if (status.code() == absl::StatusCode::kResourceExhausted) {
     return absl::UnavailableError("the coordinator cannot store data now; its operator has to make room");
   }
+  if (absl::IsUnavailable(status) && status.GetPayload(kLocalPayload).has_value()) {
+    return absl::UnavailableError("the coordinator is busy; ask again");
+  }
   if (status.code() == absl::StatusCode::kInternal || status.GetPayload(kLocalPayload).has_value()) {
     return absl::InternalError("the coordinator has a problem of its own; its operator finds the reason in its log");
   }

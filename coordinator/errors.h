@@ -14,7 +14,8 @@ namespace attune {
 absl::Status LocalError(const absl::Status& status);
 
 // What a site gets to read of `status`: the status itself, or, for a local error or a bug, a neutral one that names nothing.
-// Unavailable where the disk is full, for the operator can change that while the site waits; else Internal.
+// Unavailable where the disk is full or another process keeps the journal locked, for that passes while the site waits; else
+// Internal.
 absl::Status ForPeer(const absl::Status& status);
 
 absl::Status UnknownStudy(absl::string_view study);

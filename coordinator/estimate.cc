@@ -100,7 +100,9 @@ absl::StatusOr<Estimate> EstimateFromFiles(absl::string_view manifest_bytes, con
     estimate.models[site.site()] = MakeModelFile(manifest, manifest_sha256, models, correction.notes);
   }
   if (!correction.evidence.form().empty()) {
-    ATTUNE_ASSIGN_OR_RETURN(estimate.summary, MakeSummary(manifest, manifest_sha256, correction.evidence, correction.notes));
+    std::vector<std::string> notes = correction.notes;
+    notes.insert(notes.end(), correction.batch_notes.begin(), correction.batch_notes.end());
+    ATTUNE_ASSIGN_OR_RETURN(estimate.summary, MakeSummary(manifest, manifest_sha256, correction.evidence, notes));
   }
   return estimate;
 }

@@ -116,13 +116,14 @@ absl::StatusOr<Message> Parse(const std::string& bytes, const std::string& file,
 // One site's folder.
 class SiteFolder {
  public:
-  SiteFolder(Desk* desk, std::string site, const std::string& root)
+  SiteFolder(Desk* desk, std::string site, const std::string& root, std::map<std::string, FileStamp>* verified)
       : desk_(desk),
+        verified_(verified),
         site_(std::move(site)),
         outbox_(absl::StrCat(root, "/", site_, "/outbox")),
         inbox_(absl::StrCat(root, "/", site_, "/inbox")) {}
 
-  absl::Status Sweep(const std::vector<StudyStatus>& studies) {
+  absl::Status Sweep(const std::vector<std::string>& studies) {
     ATTUNE_RETURN_IF_ERROR(MakeFolder(inbox_, FileAccess::kShared));
     if (!IsPlainFolder(inbox_))
       return LocalError(absl::FailedPreconditionError(absl::StrCat("'", inbox_, "' is not a folder")));
@@ -131,9 +132,10 @@ class SiteFolder {
       ATTUNE_ASSIGN_OR_RETURN(const std::vector<std::string> names, PlainEntries(outbox_, fs::file_type::regular));
       requests = RequestsOf(names);
     }
-    for (const StudyStatus& study : studies) requests.try_emplace(study.name);
-    for (const auto& [study, list] : requests) ATTUNE_RETURN_IF_ERROR(Serve(study, list));
-    return absl::OkStatus();
+    for (const std::string& study : studies) requests.try_emplace(study);
+    absl::Status first;  // what is wrong with one study must not stop the others
+    for (const auto& [study, list] : requests) first.Update(Serve(study, list));
+    return first;
   }
 
  private:
@@ -148,9 +150,10 @@ class SiteFolder {
     return BringNext(study, Sha256Hex(reply->manifest()));
   }
 
-  // All requests; the first that is refused is told.
+  // All requests; the first that is refused is told, and does not keep the others back.
   absl::Status TakeIn(const std::string& study, const std::vector<Request>& requests) {
     const std::string error_path = InboxPath(study, ".error.pb");
+    v1::FolderError error;
     for (const Request& request : requests) {
       const absl::StatusOr<std::string> bytes = ReadFile(absl::StrCat(outbox_, "/", request.file), kMaxRequestBytes);
       if (!bytes.ok()) {
@@ -160,13 +163,13 @@ class SiteFolder {
       const absl::Status taken = TakeInOne(study, request, *bytes);
       if (taken.ok()) continue;
       spdlog::info("'{}' of site '{}': {}", request.file, site_, taken.ToString(absl::StatusToStringMode::kWithNoExtraData));
+      if (error.code() != 0) continue;
       const absl::Status shown = ForPeer(taken);
-      v1::FolderError error;
       error.set_code(static_cast<int>(shown.code()));
       error.set_message(std::string(shown.message()));
       error.set_answers_to(Sha256Hex(*bytes));
-      return WriteIfChanged(error_path, error.SerializeAsString());
     }
+    if (error.code() != 0) return WriteIfChanged(error_path, error.SerializeAsString());
     std::error_code ignored;
     if (IsPlainFile(error_path)) fs::remove(error_path, ignored);
     return absl::OkStatus();
@@ -232,9 +235,17 @@ class SiteFolder {
 
   absl::Status CopyBundle(const std::string& from, const std::string& sha256) {
     const std::string to = absl::StrCat(inbox_, "/", sha256, ".bundle");
+    // Whoever carries the folder may have damaged it. What was seen to be right is looked at again when it has changed.
     std::error_code error;
-    // Written atomically, so one of the right size is whole; the site checks the digest.
-    if (IsPlainFile(to) && fs::file_size(to, error) == fs::file_size(from, error) && !error) return absl::OkStatus();
+    if (IsPlainFile(to)) {
+      const FileStamp stamp{fs::last_write_time(to, error), fs::file_size(to, error)};
+      const auto seen = verified_->find(to);
+      if (seen != verified_->end() && seen->second == stamp) return absl::OkStatus();
+      if (const absl::StatusOr<std::string> found = Sha256OfFile(to); found.ok() && *found == sha256) {
+        (*verified_)[to] = stamp;
+        return absl::OkStatus();
+      }
+    }
     absl::StatusOr<AtomicFile> file = AtomicFile::Create(to, FileAccess::kShared);
     if (!file.ok()) return LocalError(file.status());
     const absl::StatusOr<std::shared_ptr<const MappedFile>> source = MappedFile::Open(from);
@@ -249,7 +260,8 @@ class SiteFolder {
 
   std::string InboxPath(const std::string& study, const char* suffix) const { return absl::StrCat(inbox_, "/", study, suffix); }
 
-  Desk* const desk_;  // not owned
+  Desk* const desk_;                                   // not owned
+  std::map<std::string, FileStamp>* const verified_;  // not owned
   const std::string site_;
   const std::string outbox_;
   const std::string inbox_;
@@ -261,14 +273,14 @@ FolderService::FolderService(Desk* desk, std::string root) : desk_(desk), root_(
 
 absl::Status FolderService::Sweep() {
   ATTUNE_ASSIGN_OR_RETURN(const std::vector<std::string> sites, PlainEntries(root_, fs::file_type::directory));
-  ATTUNE_ASSIGN_OR_RETURN(const std::vector<StudyStatus> studies, desk_->ListStudies());
+  ATTUNE_ASSIGN_OR_RETURN(const std::vector<std::string> studies, desk_->StudyNames());
   absl::Status first;
   for (const std::string& site : sites) {
     if (!IsPlainName(site)) {
       spdlog::debug("'{}/{}' is not named like a site and is left alone", root_, site);
       continue;
     }
-    first.Update(WithContext(SiteFolder(desk_, site, root_).Sweep(studies), absl::StrCat("folder of site '", site, "'")));
+    first.Update(WithContext(SiteFolder(desk_, site, root_, &verified_).Sweep(studies), absl::StrCat("folder of site '", site, "'")));
   }
   return first;
 }

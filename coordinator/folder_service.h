@@ -12,12 +12,22 @@
 #ifndef ATTUNE_COORDINATOR_FOLDER_SERVICE_H_
 #define ATTUNE_COORDINATOR_FOLDER_SERVICE_H_
 
+#include <cstdint>
+#include <filesystem>
+#include <map>
 #include <string>
 
 #include "absl/status/status.h"
 #include "coordinator/desk.h"
 
 namespace attune {
+
+// By which a file is known not to have changed.
+struct FileStamp {
+  std::filesystem::file_time_type written;
+  std::uintmax_t size = 0;
+  bool operator==(const FileStamp&) const = default;
+};
 
 // Nothing authenticates a folder but who could write to it: the operator vouches that the folder named like a site came from
 // that site. Not thread-safe.
@@ -35,6 +45,7 @@ class FolderService {
  private:
   Desk* const desk_;  // not owned
   const std::string root_;
+  std::map<std::string, FileStamp> verified_;  // bundles in inboxes whose digest was seen to be right
 };
 
 }  // namespace attune

@@ -28,6 +28,11 @@ constexpr std::chrono::milliseconds kMaxWait(10'000);
 constexpr std::chrono::milliseconds kPollInterval(100);
 constexpr std::chrono::seconds kShutdownGrace(5);
 constexpr int kMinPingIntervalMs = 10'000;
+// A call holds a thread, a waiting one for up to kMaxWait. Beyond this, calls are refused with ResourceExhausted, and sites ask
+// again.
+constexpr int kMaxThreads = 1024;
+// Calls at once on one connection: an agent makes one after the other.
+constexpr int kMaxStreams = 16;
 
 static_assert(static_cast<int>(absl::StatusCode::kUnauthenticated) == static_cast<int>(grpc::StatusCode::UNAUTHENTICATED));
 
@@ -211,6 +216,10 @@ class GrpcServer::Impl {
     // Long polls sit idle behind hospital firewalls: clients may ping to keep them open.
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
     builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kMinPingIntervalMs);
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxStreams);
+    grpc::ResourceQuota quota("coordinator");
+    quota.SetMaxThreads(kMaxThreads);
+    builder.SetResourceQuota(quota);
     // Two coordinators on one port would each get half of the sites.
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     builder.RegisterService(&service_);

@@ -38,7 +38,7 @@ absl::StatusOr<JournalEntry> Ask(const std::string& study, const BundleBinding& 
   ATTUNE_ASSIGN_OR_RETURN(const std::size_t values,
                           CheckedSize(question.form, std::numeric_limits<std::size_t>::max() / sizeof(double)));
   ATTUNE_ASSIGN_OR_RETURN(std::string sha256,
-                          Store(out, absl::StrCat("question-", study, "-", binding.round),
+                          Store(out, absl::StrCat("question/", study, "/", binding.round),
                                 [&](const std::string& path) { return WriteQuestion(path, binding, question); }));
   JournalEntry asked;
   asked.study = study;
@@ -59,7 +59,7 @@ absl::StatusOr<std::vector<JournalEntry>> Correct(const StudyStatus& status, con
     e.kind = kind;
     e.site = site;
     e.round = binding.round;
-    ATTUNE_ASSIGN_OR_RETURN(e.blob, Store(out, absl::StrCat(kind, "-", status.name, "-", site), write));
+    ATTUNE_ASSIGN_OR_RETURN(e.blob, Store(out, absl::StrCat(kind, "/", status.name, "/", site), write));
     entries.push_back(std::move(e));
     return absl::OkStatus();
   };
@@ -86,7 +86,8 @@ absl::StatusOr<Answers> GatherAnswers(const StudyStatus& status, const RoundReco
     ATTUNE_ASSIGN_OR_RETURN(const std::string path, blobs.Verified(sha256));
     absl::StatusOr<std::map<std::string, Summary>> answer =
         OpenAnswer(path, status.manifest_sha256, record.question_sha256, question, status.PartsOf(site));
-    if (!answer.ok()) return WithContext(answer.status(), absl::StrCat("answer of site '", site, "'"));
+    // It was checked when it came in: what is wrong now went wrong on this machine.
+    if (!answer.ok()) return absl::DataLossError(absl::StrCat("answer of site '", site, "': ", answer.status().message()));
     if (release == Release::kPooled) {
       parts[site] = std::move(answer->at(kSumPart));
     } else {
@@ -108,20 +109,27 @@ absl::StatusOr<std::vector<JournalEntry>> ComputeOutcome(const StudyStatus& stat
   const RoundRecord& record = status.rounds[round - 1];
   const StudyFacts facts = FactsOf(manifest);
   ATTUNE_ASSIGN_OR_RETURN(const Question question, LoadQuestion(blobs, record.question_sha256));
-  ATTUNE_ASSIGN_OR_RETURN(const Answers answers, GatherAnswers(status, record, facts.release, question, blobs));
-
-  absl::StatusOr<std::variant<Question, Correction>> next = method.Next(facts, question, answers);
-  if (absl::IsFailedPrecondition(next.status()) || absl::IsInvalidArgument(next.status())) {
-    JournalEntry failed;
-    failed.study = status.name;
-    failed.kind = entry::kFailed;
-    failed.round = round;
-    failed.body = std::string(next.status().message());
-    return std::vector<JournalEntry>{std::move(failed)};
-  }
+  // What the data say, as against what goes wrong here: InvalidArgument, such as sums that overflow, and FailedPrecondition end
+  // the study. All others leave it as it is, to be tried again.
+  const auto ends_study = [](const absl::Status& why) { return absl::IsFailedPrecondition(why) || absl::IsInvalidArgument(why); };
+  const auto failed = [&](const absl::Status& why) {
+    JournalEntry e;
+    e.study = status.name;
+    e.kind = entry::kFailed;
+    e.round = round;
+    e.body = std::string(why.message());
+    return std::vector<JournalEntry>{std::move(e)};
+  };
+  const absl::StatusOr<Answers> answers = GatherAnswers(status, record, facts.release, question, blobs);
+  if (ends_study(answers.status())) return failed(answers.status());
+  if (!answers.ok()) return answers.status();
+  absl::StatusOr<std::variant<Question, Correction>> next = method.Next(facts, question, *answers);
+  if (ends_study(next.status())) return failed(next.status());
   if (!next.ok()) return next.status();
   if (std::holds_alternative<Correction>(*next)) {
-    return Correct(status, {status.manifest_sha256, round, record.question_sha256}, std::get<Correction>(*next), out);
+    auto corrected = Correct(status, {status.manifest_sha256, round, record.question_sha256}, std::get<Correction>(*next), out);
+    if (ends_study(corrected.status())) return failed(corrected.status());
+    return corrected;
   }
   if (std::get<Question>(*next).round != round + 1) {
     return absl::InternalError(absl::StrCat("the method '", manifest.method(), "' asked a question of round ",
@@ -156,8 +164,9 @@ absl::StatusOr<std::vector<JournalEntry>> OutcomeOfRound(const StudyStatus& stat
 absl::StatusOr<std::map<std::string, Summary>> OpenAnswer(const std::string& path, const std::string& manifest_sha256,
                                                           const std::string& question_sha256, const Question& question,
                                                           const std::vector<std::string>& parts) {
-  ATTUNE_ASSIGN_OR_RETURN(Bundle bundle,
-                          OpenBundle(path, v1::BUNDLE_KIND_ANSWER, {manifest_sha256, question.round, question_sha256}));
+  const BundleBinding binding{manifest_sha256, question.round, question_sha256};
+  ATTUNE_ASSIGN_OR_RETURN(Bundle bundle, OpenBundle(path, v1::BUNDLE_KIND_ANSWER, binding,
+                                                    MaxAnswerHeaderBytes(binding, question.form, parts)));
   std::vector<std::string> names;
   for (const auto& [name, blocks] : bundle.parts) names.push_back(name);
   if (names != parts) {

@@ -14,10 +14,8 @@
 #include "coordinator/errors.h"
 
 namespace attune {
-namespace {
 
-// Takes in one entry. Returns false when it cannot follow what came before.
-bool Take(const JournalEntry& e, StudyStatus& status) {
+bool TakeEntry(const JournalEntry& e, StudyStatus& status) {
   const bool created = status.state != v1::STUDY_STATE_UNSPECIFIED;
   if (e.kind == entry::kCreated) {
     if (created || !status.config.ParseFromString(e.body)) return false;
@@ -85,8 +83,6 @@ bool Take(const JournalEntry& e, StudyStatus& status) {
   return false;
 }
 
-}  // namespace
-
 bool StudyStatus::OutcomeDue() const {
   return state == v1::STUDY_STATE_RUNNING && !rounds.empty() && rounds.back().answers.size() == sites.size();
 }
@@ -117,7 +113,7 @@ absl::StatusOr<StudyStatus> ReplayStudy(absl::string_view study, const std::vect
   StudyStatus status;
   status.name = std::string(study);
   for (const JournalEntry& e : entries) {
-    if (!Take(e, status)) {
+    if (!TakeEntry(e, status)) {
       return LocalError(
           absl::DataLossError(absl::StrCat("journal entry ", e.sequence, " ('", e.kind, "') of the study '", study,
                                            "' cannot follow the entries before it; restore the state folder "

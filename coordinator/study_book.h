@@ -80,6 +80,9 @@ struct StudyStatus {
 // Fails with NotFound when there are no entries, and with DataLoss at an entry that cannot follow those before.
 absl::StatusOr<StudyStatus> ReplayStudy(absl::string_view study, const std::vector<JournalEntry>& entries);
 
+// Takes in one more entry. False, leaving `status` in no defined state, when it cannot follow what came before.
+bool TakeEntry(const JournalEntry& entry, StudyStatus& status);
+
 // "recruiting", "running", ... : the last word of the value, in lower case.
 std::string StateName(v1::StudyState state);
 std::string StateName(v1::SiteState state);

@@ -40,8 +40,9 @@ absl::StatusOr<std::optional<v1::StudySummary>> SummaryOf(const StudyStatus& sta
                           LoadBundle(blobs, status.correction->evidence_sha256, v1::BUNDLE_KIND_EVIDENCE, status));
   const auto part = evidence.parts.find(kEvidencePart);
   if (part == evidence.parts.end()) return absl::DataLossError("the study's evidence file has no evidence");
-  ATTUNE_ASSIGN_OR_RETURN(v1::StudySummary summary, MakeSummary(manifest, status.manifest_sha256, part->second,
-                                                                {common.header.notes().begin(), common.header.notes().end()}));
+  std::vector<std::string> notes(common.header.notes().begin(), common.header.notes().end());
+  notes.insert(notes.end(), evidence.header.notes().begin(), evidence.header.notes().end());
+  ATTUNE_ASSIGN_OR_RETURN(v1::StudySummary summary, MakeSummary(manifest, status.manifest_sha256, part->second, notes));
   return std::optional<v1::StudySummary>(std::move(summary));
 }
 
@@ -66,7 +67,10 @@ absl::StatusOr<v1::StudyView> ViewOf(const StudyStatus& status, const BlobStore&
                           LoadBundle(blobs, status.correction->common_sha256, v1::BUNDLE_KIND_CORRECTION_COMMON, status));
   *view.mutable_notes() = common.header.notes();
   ATTUNE_ASSIGN_OR_RETURN(std::optional<v1::StudySummary> summary, SummaryOf(status, blobs));
-  if (summary.has_value()) *view.mutable_summary() = *std::move(summary);
+  if (summary.has_value()) {
+    *view.mutable_notes() = summary->notes();  // with those on single batches
+    *view.mutable_summary() = *std::move(summary);
+  }
   return view;
 }
 

@@ -39,6 +39,11 @@ class Run {
     for (;;) {
       const absl::Time asked = absl::Now();
       ATTUNE_ASSIGN_OR_RETURN(const v1::NextReply reply, courier_->Next(request));
+      if (reply.manifest_sha256() != study_.held.sha256) {
+        return absl::FailedPreconditionError(
+            absl::StrCat("the coordinator replies for the manifest '", reply.manifest_sha256(), "', this site approved ",
+                         study_.held.sha256, ": ask the coordinator's operator"));
+      }
       switch (reply.task()) {
         case v1::NextReply::TASK_WAIT: {
           const absl::Time now = absl::Now();
@@ -58,8 +63,7 @@ class Run {
         case v1::NextReply::TASK_CORRECT:
           return Correct(reply);
         case v1::NextReply::TASK_DONE:
-          spdlog::info("study '{}': this site has done its part", study_.name());
-          return absl::OkStatus();
+          return Done();
         case v1::NextReply::TASK_STOPPED:
           stopped_by_coordinator_ = true;
           return absl::FailedPreconditionError(absl::StrCat("study '", study_.name(), "' was stopped: ", reply.message()));
@@ -104,9 +108,9 @@ class Run {
     if (reply.bundles_size() < 1)
       return absl::InvalidArgumentError("the coordinator asks a question without saying where it is");
     const std::string& question = reply.bundles(0).sha256();
+    ATTUNE_RETURN_IF_ERROR(Fetch(reply.bundles(0), study_.folder.QuestionPath(reply.round())));
     absl::StatusOr<v1::UploadHeader> header = KeptAnswer(study_, tables_, reply.round(), question);
     if (absl::IsNotFound(header.status())) {
-      ATTUNE_RETURN_IF_ERROR(Fetch(reply.bundles(0), study_.folder.QuestionPath(reply.round())));
       spdlog::info("study '{}': answering round {}", study_.name(), reply.round());
       header = ComputeAnswer(study_, tables_, reply.round(), question, options_.threads);
     }
@@ -130,6 +134,21 @@ class Run {
     ATTUNE_RETURN_IF_ERROR(Report(v1::SITE_STATE_HARMONIZED));
     CrashPoint("site.reported");
     spdlog::info("study '{}': harmonized data are in {}", study_.name(), options_.out);
+    return absl::OkStatus();
+  }
+
+  // This site reported before that its data are harmonized. Whoever runs it again wants them: where they are not at `out`, they
+  // are made again from what this site kept.
+  absl::Status Done() {
+    if (!FileExists(study_.folder.File(kCorrectionCommonFile))) {
+      return absl::FailedPreconditionError(absl::StrCat("study '", study_.name(),
+                                                        "': this site has done its part, but its folder no longer holds what "
+                                                        "was exchanged; the harmonized data are where that run wrote them"));
+    }
+    ATTUNE_RETURN_IF_ERROR(CheckInputsUnchanged(study_, tables_));
+    const bool has_own = FileExists(study_.folder.File(kCorrectionSiteFile));
+    ATTUNE_RETURN_IF_ERROR(HarmonizeFromCorrection(study_, tables_, has_own, options_.out, options_.force));
+    spdlog::info("study '{}': this site has done its part; harmonized data are in {}", study_.name(), options_.out);
     return absl::OkStatus();
   }
 

@@ -13,6 +13,7 @@
 #include "common/base/status.h"
 #include "common/kernel/fold.h"
 #include "common/wire/bundle.h"
+#include "common/wire/manifest.h"
 #include "site_agent/gate.h"
 
 namespace attune {
@@ -35,6 +36,12 @@ absl::StatusOr<v1::UploadHeader> HeaderOf(const SiteStudy& study, std::uint32_t 
   return header;
 }
 
+absl::StatusOr<Question> KeptQuestion(const SiteStudy& study, std::uint32_t round) {
+  ATTUNE_ASSIGN_OR_RETURN(const Bundle bundle,
+                          OpenBundle(study.folder.QuestionPath(round), v1::BUNDLE_KIND_QUESTION, BindingOf(study, round)));
+  return QuestionOf(bundle);
+}
+
 // What this site keeps of the rounds before `round`.
 absl::StatusOr<std::map<BatchId, SiteState>> EarlierRounds(const SiteStudy& study, std::uint32_t round) {
   std::map<BatchId, SiteState> states;
@@ -54,13 +61,28 @@ absl::StatusOr<std::map<BatchId, SiteState>> EarlierRounds(const SiteStudy& stud
 
 }  // namespace
 
+absl::StatusOr<std::vector<RuleResult>> JudgeRules(const SiteStudy& study, const SiteTables& tables, const Question& question) {
+  const v1::StudyConfig& config = study.held.manifest.config();
+  v1::Approval approval;
+  approval.set_allow_missing(v1::ALLOW_MISSING_YES);
+  const absl::Status missing = CheckMissing(config, study.approval.value_or(approval), tables.data->features(), *tables.data);
+  if (!missing.ok() && !absl::IsPermissionDenied(missing)) return missing;
+  const std::string at_least = absl::StrCat(
+      config.method().combat().small_batches() == v1::SMALL_BATCHES_MEAN_ONLY ? 1 : MinBatchSizeOf(config));
+  return std::vector<RuleResult>{
+      {"the question is the method's own", CheckQuestion(*study.method, study.facts, question)},
+      {"the tables have the batches that were registered", CheckBatchesAreRegistered(study, *tables.data)},
+      {absl::StrCat("the study: at least ", at_least, " subjects a batch"), CheckBatchSizes(config, tables.data->batches())},
+      {absl::StrCat("this site: no sums over fewer than ", kMinCell, " people"), CheckFewestPeople(tables.data->batches())},
+      {"missing values reveal nobody", missing},
+  };
+}
+
 absl::Status CheckGate(const SiteStudy& study, const SiteTables& tables, const Question& question) {
   ATTUNE_RETURN_IF_ERROR(CheckApproved(study.name(), study.held.sha256, study.approval));
-  ATTUNE_RETURN_IF_ERROR(CheckQuestion(*study.method, study.facts, question));
-  ATTUNE_RETURN_IF_ERROR(CheckBatchesAreRegistered(study, *tables.data));
-  const v1::StudyConfig& config = study.held.manifest.config();
-  ATTUNE_RETURN_IF_ERROR(CheckBatchSizes(config, tables.data->batches()));
-  return CheckMissing(config, *study.approval, tables.data->features(), *tables.data);
+  ATTUNE_ASSIGN_OR_RETURN(const std::vector<RuleResult> rules, JudgeRules(study, tables, question));
+  for (const RuleResult& rule : rules) ATTUNE_RETURN_IF_ERROR(rule.result);
+  return absl::OkStatus();
 }
 
 absl::Status CheckInputsUnchanged(const SiteStudy& study, const SiteTables& tables) {
@@ -90,6 +112,9 @@ absl::StatusOr<v1::UploadHeader> KeptAnswer(const SiteStudy& study, const SiteTa
                                                     answer.header.question_sha256(), "): a round is answered once"));
   }
   ATTUNE_RETURN_IF_ERROR(CheckInputsUnchanged(study, tables));
+  // The approval may have been narrowed since.
+  ATTUNE_ASSIGN_OR_RETURN(const Question question, KeptQuestion(study, round));
+  ATTUNE_RETURN_IF_ERROR(CheckGate(study, tables, question));
   ATTUNE_ASSIGN_OR_RETURN(const std::string sha256, Sha256OfFile(path));
   return HeaderOf(study, round, sha256);
 }
@@ -100,9 +125,7 @@ absl::StatusOr<v1::UploadHeader> ComputeAnswer(const SiteStudy& study, const Sit
     return absl::PermissionDeniedError(absl::StrCat("round ", round, " of study '", study.name(), "' cannot follow on round ",
                                                     study.folder.LastAnsweredRound(), ", the last one answered here"));
   }
-  ATTUNE_ASSIGN_OR_RETURN(const Bundle bundle,
-                          OpenBundle(study.folder.QuestionPath(round), v1::BUNDLE_KIND_QUESTION, BindingOf(study, round)));
-  ATTUNE_ASSIGN_OR_RETURN(const Question question, QuestionOf(bundle));
+  ATTUNE_ASSIGN_OR_RETURN(const Question question, KeptQuestion(study, round));
   ATTUNE_RETURN_IF_ERROR(CheckGate(study, tables, question));
   ATTUNE_RETURN_IF_ERROR(CheckInputsUnchanged(study, tables));
   v1::AnsweredInputs inputs;

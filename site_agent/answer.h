@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -17,11 +18,20 @@ namespace attune {
 // Everything that the gate asks before `question` may be answered from `tables` (gate.h).
 absl::Status CheckGate(const SiteStudy& study, const SiteTables& tables, const Question& question);
 
+// The same rule by rule, for people who are to decide: what each asks, and what it says of these tables. Where there is no
+// approval yet, one that allows missing values by name is assumed. Fails only when the tables cannot be read.
+struct RuleResult {
+  std::string rule;
+  absl::Status result;
+};
+absl::StatusOr<std::vector<RuleResult>> JudgeRules(const SiteStudy& study, const SiteTables& tables, const Question& question);
+
 // FailedPrecondition when this site has answered and the tables are not those it answered from.
 absl::Status CheckInputsUnchanged(const SiteStudy& study, const SiteTables& tables);
 
-// What the round's answer is uploaded as, when it was computed before, from the question of this digest and from these tables.
-// NotFound: there is none yet. PermissionDenied: it answers another question of this round; a second one is never answered.
+// What the round's answer is uploaded as, when it was computed before, from the question of this digest, which lies at
+// QuestionPath(round), and from these tables. It passes the gate again. NotFound: there is none yet. PermissionDenied: the gate's,
+// or it answers another question of this round; a second one is never answered.
 absl::StatusOr<v1::UploadHeader> KeptAnswer(const SiteStudy& study, const SiteTables& tables, std::uint32_t round,
                                             const std::string& question_sha256);
 

@@ -72,7 +72,11 @@ std::string DescribeManifest(const HeldManifest& held, absl::string_view site) {
                       ? "pooled: the coordinator sees only the sum over all batches of all sites"
                       : "per_batch: the coordinator sees the sums of each batch",
                   "\n");
-  absl::StrAppend(&text, "batch size   at least ", MinBatchSizeOf(config), " subjects to estimate on\n");
+  absl::StrAppend(&text, "batch size   at least ", MinBatchSizeOf(config), " subjects to estimate on",
+                  config.method().combat().small_batches() == v1::SMALL_BATCHES_MEAN_ONLY
+                      ? "; smaller batches are corrected in location only"
+                      : "",
+                  "\n");
   return text;
 }
 

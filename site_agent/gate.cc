@@ -67,15 +67,26 @@ absl::Status CheckRelease(const v1::Manifest& manifest, bool plain_sums) {
 }
 
 absl::Status CheckBatchSizes(const v1::StudyConfig& study, const std::vector<BatchCount>& batches) {
-  const bool mean_only = study.method().combat().small_batches() == v1::SMALL_BATCHES_MEAN_ONLY;
-  const int threshold = mean_only ? 2 : MinBatchSizeOf(study);
+  if (study.method().combat().small_batches() == v1::SMALL_BATCHES_MEAN_ONLY) return absl::OkStatus();
+  const int threshold = MinBatchSizeOf(study);
   for (const BatchCount& batch : batches) {
     if (batch.fit >= threshold) continue;
     return absl::FailedPreconditionError(absl::StrCat(
-        "batch '", batch.batch, "' has ", batch.fit, " subjects to estimate on, fewer than the ", threshold, " that ",
-        mean_only ? "any sum over people needs" : absl::StrCat("study '", study.study(), "' asks for (min_batch_size)"),
-        ": leave its subjects out of participants.tsv, join it with a batch of the same scanner, or ask the consortium for ",
-        mean_only ? "a study without this batch" : "'small_batches: mean_only' or a smaller min_batch_size"));
+        "batch '", batch.batch, "' has ", batch.fit, " subjects to estimate on, fewer than the ", threshold, " that study '",
+        study.study(),
+        "' asks for (min_batch_size): leave its subjects out of participants.tsv, join it with a batch of the same scanner, or "
+        "ask the consortium for 'small_batches: mean_only' or a smaller min_batch_size"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckFewestPeople(const std::vector<BatchCount>& batches) {
+  for (const BatchCount& batch : batches) {
+    if (batch.fit >= kMinCell) continue;
+    return absl::PermissionDeniedError(absl::StrCat(
+        "batch '", batch.batch, "' has ", batch.fit, " subjects to estimate on; sums over fewer than ", kMinCell,
+        " people would tell of single persons, and do not leave a site whatever the study says: leave its subjects out of "
+        "participants.tsv, or join it with a batch of the same scanner"));
   }
   return absl::OkStatus();
 }

@@ -18,7 +18,7 @@
 
 namespace attune {
 
-// Fewer people than this may not be told apart by subtracting one released sum from another.
+// Sums over fewer people than this, or that differ by fewer, tell of single persons.
 inline constexpr int kMinCell = 5;
 
 // The manifest must be the one that was approved here. PermissionDenied tells the command.
@@ -33,9 +33,13 @@ absl::Status CheckRelease(const v1::Manifest& manifest, bool plain_sums);
 // PermissionDenied says what differs.
 absl::Status CheckQuestion(const Method& method, const StudyFacts& facts, const Question& question);
 
-// Every batch has min_batch_size people to estimate on, unless the study corrects small batches in location only; and always 2,
-// because a sum over one person is that person. FailedPrecondition naming batch, count, threshold and remedies.
+// Every batch has min_batch_size people to estimate on, unless the study corrects small batches in location only.
+// FailedPrecondition naming batch, count, threshold and remedies.
 absl::Status CheckBatchSizes(const v1::StudyConfig& study, const std::vector<BatchCount>& batches);
+
+// Whatever the study says, no sum over fewer than kMinCell people leaves: mean and variance of two are those two. PermissionDenied
+// naming batch and count.
+absl::Status CheckFewestPeople(const std::vector<BatchCount>& batches);
 
 // Under "missing: allow": the approval allows it by name, and no two features of a batch differ in 1 to kMinCell - 1 of the
 // people estimated on, nor has one only so many, unless the approval allows any difference. PermissionDenied names the features

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "site_agent/harmonize.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <utility>
 
@@ -34,13 +35,16 @@ v1::Sidecar SidecarOf(const FittedModel& model) {
   return sidecar;
 }
 
-// Whether the folder holds the table that this model gives, whole.
-bool IsComplete(const std::string& folder, const FittedModel& model) {
+// Whether the folder holds the table that this model gives of these data, whole.
+bool IsComplete(const std::string& folder, const SiteData& data, const FittedModel& model) {
   const auto text = ReadFile(absl::StrCat(folder, "/", kHarmonizedSidecar));
   v1::Sidecar sidecar;
-  return text.ok() && FromJson(*text, kHarmonizedSidecar, &sidecar).ok() &&
-         sidecar.manifest_sha256() == model.file.manifest_sha256() && sidecar.model_sha256() == Sha256Hex(model.json) &&
-         FileExists(absl::StrCat(folder, "/", kHarmonizedTable));
+  if (!text.ok() || !FromJson(*text, kHarmonizedSidecar, &sidecar).ok()) return false;
+  const bool same_inputs =
+      std::equal(sidecar.inputs().begin(), sidecar.inputs().end(), data.inputs().begin(), data.inputs().end(),
+                 [](const v1::FileDigest& a, const v1::FileDigest& b) { return a.sha256() == b.sha256(); });
+  return same_inputs && sidecar.manifest_sha256() == model.file.manifest_sha256() &&
+         sidecar.model_sha256() == Sha256Hex(model.json) && FileExists(absl::StrCat(folder, "/", kHarmonizedTable));
 }
 
 // Whether this site has begun to write its harmonized data of this very study there.
@@ -96,7 +100,7 @@ absl::Status WriteHarmonized(const SiteData& data, const Method& method, const F
   bool first_row = true;
   return WriteDerivative(data,
                          [&](const Subject& subject, std::span<double> out) {
-                           if (std::exchange(first_row, false)) CrashPoint("site.model_written");
+                           if (std::exchange(first_row, false)) CrashPoint("site.harmonizing");
                            return method.Apply(model.by_batch.at(subject.batch), subject, out);
                          },
                          SidecarOf(model), model.json, {.folder = folder, .force = force});
@@ -106,7 +110,7 @@ absl::Status HarmonizeFromCorrection(const SiteStudy& study, const SiteTables& t
                                      bool force) {
   ATTUNE_RETURN_IF_ERROR(CheckBatchesAreRegistered(study, *tables.data));
   ATTUNE_ASSIGN_OR_RETURN(const FittedModel model, FitAll(study, has_own));
-  if (IsComplete(folder, model)) return absl::OkStatus();
+  if (IsComplete(folder, *tables.data, model)) return absl::OkStatus();
   ATTUNE_RETURN_IF_ERROR(CheckOutputFree(study, folder, force));
   v1::OutputClaim claim;
   claim.set_manifest_sha256(study.held.sha256);
@@ -116,8 +120,10 @@ absl::Status HarmonizeFromCorrection(const SiteStudy& study, const SiteTables& t
 }
 
 absl::Status CheckOutputFree(const SiteStudy& study, const std::string& folder, bool force) {
-  if (IsClaimed(study, folder)) return absl::OkStatus();
-  return CheckDerivativeFree(folder, force);
+  ATTUNE_RETURN_IF_ERROR(CheckDerivativeFree(folder, force || IsClaimed(study, folder)));
+  // What cannot be written is better known before anything is sent.
+  ATTUNE_RETURN_IF_ERROR(MakeFolder(folder, FileAccess::kShared));
+  return AtomicFile::Create(absl::StrCat(folder, "/", kHarmonizedTable), FileAccess::kShared).status();
 }
 
 }  // namespace attune

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "common/base/digest.h"
+#include "common/base/crash_point.h"
 #include "common/base/files.h"
 #include "common/base/status.h"
 #include "common/base/text.h"
@@ -70,10 +71,13 @@ absl::Status StudyFolder::Approve(absl::string_view manifest_bytes, const v1::Ap
       const std::string extension = entry.path().extension().string();
       if (extension == ".bundle" || extension == ".part") stale.push_back(entry.path());
     }
-    for (const std::filesystem::path& path : stale) std::filesystem::remove(path, error);
+    for (const std::filesystem::path& path : stale) {
+      if (!error) std::filesystem::remove(path, error);
+    }
     if (error) return absl::InternalError(absl::StrCat("cannot empty '", path_, "': ", error.message()));
   }
   ATTUNE_RETURN_IF_ERROR(WriteFileAtomically(File("manifest.bin"), manifest_bytes, FileAccess::kOwnerOnly));
+  CrashPoint("site.manifest_kept");
   return WriteJson(File("approval.json"), approval);
 }
 

@@ -13,9 +13,8 @@
 namespace attune {
 namespace {
 
-std::pair<std::string, int> ReadVariable() {
-  const char* text = std::getenv("ATTUNE_CRASH_AT");
-  if (text == nullptr) return {"", 0};
+// "<name>" or "<name>:<k>".
+std::pair<std::string, int> Parse(const char* text) {
   const std::pair<std::string, std::string> parts = absl::StrSplit(text, absl::MaxSplits(':', 1));
   int count = 1;
   if (!parts.second.empty() && !absl::SimpleAtoi(parts.second, &count)) count = 1;
@@ -25,10 +24,11 @@ std::pair<std::string, int> ReadVariable() {
 }  // namespace
 
 void CrashPoint(absl::string_view name) {
-  static const std::pair<std::string, int>& wanted = *new std::pair<std::string, int>(ReadVariable());
   static std::atomic<int> passed{0};
-  if (wanted.first.empty() || name != wanted.first) return;
-  if (++passed == wanted.second) std::raise(SIGKILL);
+  const char* text = std::getenv("ATTUNE_CRASH_AT");
+  if (text == nullptr) return;
+  const auto [wanted, count] = Parse(text);
+  if (name == wanted && ++passed == count) std::raise(SIGKILL);
 }
 
 }  // namespace attune

@@ -9,7 +9,7 @@
 
 namespace attune {
 
-// Thread-safe.
+// Thread-safe, as long as nobody changes the environment meanwhile.
 void CrashPoint(absl::string_view name);
 
 }  // namespace attune

@@ -2,11 +2,11 @@
 #include "common/base/files.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -40,6 +40,17 @@ absl::Status ErrnoStatus(int error, absl::string_view what, const std::string& p
 
 mode_t FileMode(FileAccess access) { return access == FileAccess::kOwnerOnly ? 0600 : 0666; }
 
+std::string FolderOf(const std::string& path) {
+  std::string folder = std::filesystem::path(path).parent_path().string();
+  return folder.empty() ? "." : folder;
+}
+
+// A name beside `path` that no other writer has, in this process or another.
+std::string PartialName(const std::string& path) {
+  static std::atomic<unsigned> counter{0};
+  return absl::StrCat(path, ".", ::getpid(), "-", ++counter, ".partial");
+}
+
 }  // namespace
 
 AtomicFile::AtomicFile(std::string path, std::string partial, int descriptor)
@@ -52,29 +63,27 @@ AtomicFile::AtomicFile(AtomicFile&& other) noexcept
       error_(other.error_),
       buffer_(std::move(other.buffer_)) {}
 
-AtomicFile::~AtomicFile() {
+AtomicFile::~AtomicFile() { Close(); }
+
+void AtomicFile::Close() {
   if (descriptor_ < 0) return;
-  ::unlink(partial_.c_str());  // before the lock goes with the descriptor
-  ::close(descriptor_);
+  if (!partial_.empty()) ::unlink(partial_.c_str());
+  ::close(std::exchange(descriptor_, -1));
 }
 
 absl::StatusOr<AtomicFile> AtomicFile::Create(const std::string& path, FileAccess access) {
-  std::string partial = absl::StrCat(path, ".partial");
-  for (;;) {
-    const int descriptor = ::open(partial.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, FileMode(access));
-    if (descriptor < 0) return ErrnoStatus(errno, "create", path);
-    struct stat opened = {};
-    struct stat named = {};
-    // Whoever held the lock before may have renamed the file away: then it is another one that has to be locked.
-    if (::flock(descriptor, LOCK_EX) == 0 && ::fstat(descriptor, &opened) == 0 && ::stat(partial.c_str(), &named) == 0 &&
-        opened.st_ino == named.st_ino && opened.st_dev == named.st_dev) {
-      if (::ftruncate(descriptor, 0) == 0) return AtomicFile(path, std::move(partial), descriptor);
-      const int error = errno;
-      ::close(descriptor);
-      return ErrnoStatus(error, "create", path);
-    }
-    ::close(descriptor);
-  }
+  const int descriptor = ::open(FolderOf(path).c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, FileMode(access));
+  if (descriptor >= 0) return AtomicFile(path, "", descriptor);
+  // What the file system, or an old kernel, says when it has none.
+  if (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL) return CreateNamed(path, access);
+  return ErrnoStatus(errno, "create", path);
+}
+
+absl::StatusOr<AtomicFile> AtomicFile::CreateNamed(const std::string& path, FileAccess access) {
+  std::string partial = PartialName(path);
+  const int descriptor = ::open(partial.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, FileMode(access));
+  if (descriptor < 0) return ErrnoStatus(errno, "create", path);
+  return AtomicFile(path, std::move(partial), descriptor);
 }
 
 void AtomicFile::Flush() {
@@ -96,20 +105,31 @@ void AtomicFile::Write(absl::string_view bytes) {
   if (buffer_.size() >= kBufferBytes) Flush();
 }
 
-absl::Status AtomicFile::Commit() && {
+absl::Status AtomicFile::Sync() {
   Flush();
   if (error_ == 0 && ::fsync(descriptor_) != 0) error_ = errno;
-  // The lock goes with the descriptor, so the file gets its name first.
-  if (error_ == 0 && ::rename(partial_.c_str(), path_.c_str()) != 0) error_ = errno;
-  if (error_ != 0) ::unlink(partial_.c_str());
-  if (::close(std::exchange(descriptor_, -1)) != 0 && error_ == 0) error_ = errno;
-  if (error_ != 0) return ErrnoStatus(error_, "write", path_);
+  return error_ == 0 ? absl::OkStatus() : ErrnoStatus(error_, "write", path_);
+}
+
+absl::Status AtomicFile::Commit() && {
+  ATTUNE_RETURN_IF_ERROR(Sync());
+  if (partial_.empty()) {
+    // A name can be given but not taken over from another file; rename can.
+    std::string partial = PartialName(path_);
+    const std::string self = absl::StrCat("/proc/self/fd/", descriptor_);
+    if (::linkat(AT_FDCWD, self.c_str(), AT_FDCWD, partial.c_str(), AT_SYMLINK_FOLLOW) != 0) {
+      return ErrnoStatus(errno, "write", path_);
+    }
+    partial_ = std::move(partial);
+  }
+  if (::rename(partial_.c_str(), path_.c_str()) != 0) return ErrnoStatus(errno, "write", path_);
+  partial_.clear();
+  Close();
   // The rename itself must survive a power cut: sync the folder that holds the name.
-  const std::string folder = std::filesystem::path(path_).parent_path().string();
-  const int descriptor = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor >= 0) {
-    ::fsync(descriptor);
-    ::close(descriptor);
+  const int folder = ::open(FolderOf(path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder >= 0) {
+    ::fsync(folder);
+    ::close(folder);
   }
   return absl::OkStatus();
 }

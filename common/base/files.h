@@ -21,29 +21,34 @@ enum class FileAccess {
   kShared,     // 0666 less the user's umask: results that the user means to hand on
 };
 
-// A file under construction beside its final place, "<path>.partial". Commit() makes it durable (fsync) and renames it into
-// place; without Commit() the destructor removes it, so that an error or an exception leaves nothing. What a killed process
-// leaves, the next one that writes the same path takes over. Two writers of one path wait for each other; within one thread
-// that would be for ever. Not thread-safe.
+// A file under construction, which has no name before Commit() puts it into its place: an error, an exception, a signal or a
+// power cut leaves nothing. Of two that write one path the last to commit wins, and each is whole. Not thread-safe.
 class AtomicFile {
  public:
-  // Fails with NotFound when the folder does not exist and with PermissionDenied or Internal as the system says.
+  // Fails with NotFound when the folder does not exist and with Internal as the system says.
   static absl::StatusOr<AtomicFile> Create(const std::string& path, FileAccess access);
+  // The same where the file system knows no files without a name (NFS): it is under construction beside its place, with a name
+  // that ends in ".partial" and that the destructor removes; what is killed in between leaves it. Create comes here by itself.
+  static absl::StatusOr<AtomicFile> CreateNamed(const std::string& path, FileAccess access);
   AtomicFile(AtomicFile&&) noexcept;
   AtomicFile& operator=(AtomicFile&&) = delete;
   ~AtomicFile();
 
-  // Errors are kept and returned by Commit.
+  // Errors are kept and returned by Sync and Commit.
   void Write(absl::string_view bytes);
-  // Fails with ResourceExhausted when the disk is full, else with Internal. Consumes the file.
+  // Makes what was written durable, so that Commit has no reason left to fail but the folder. Fails with ResourceExhausted when
+  // the disk is full, else with Internal.
+  absl::Status Sync();
+  // Sync, and then the place. Consumes the file.
   absl::Status Commit() &&;
 
  private:
   AtomicFile(std::string path, std::string partial, int descriptor);
   void Flush();
+  void Close();
 
   std::string path_;
-  std::string partial_;
+  std::string partial_;  // empty: no name yet
   int descriptor_;
   int error_ = 0;
   std::string buffer_;

@@ -161,10 +161,17 @@ void WriteFigures(const StudyFacts& facts, const std::string& phase, const Scatt
       const std::optional<double> reduced = Residual(within_xx, within_xy, sums.yy_within[k], without[c]);
       if (reduced) covariate_f(static_cast<Index>(c), f) = (std::max(*reduced - *full, 0.0) / q) / (*full / freedom);
     }
+    bool finite = std::isfinite(f_values(0, f)) && std::isfinite(eta(0, f)) && covariate_f.col(f).allFinite();
     if (scale_ratios) {
       const VectorXd beta = ScatterSolver::Create(within_xx)->Solve(within_xy);
-      evidence.Mutable(phase + "log_scale_ratio")(0, f) = LogScaleRatio(by_batch, k, beta);
+      auto log_scale_ratio = evidence.Mutable(phase + "log_scale_ratio");
+      log_scale_ratio(0, f) = LogScaleRatio(by_batch, k, beta);
+      finite = finite && std::isfinite(log_scale_ratio(0, f));
+      if (!finite) log_scale_ratio(0, f) = 0;
     }
+    if (finite) continue;
+    tested(0, f) = f_values(0, f) = eta(0, f) = 0;
+    covariate_f.col(f).setZero();
   }
 }
 

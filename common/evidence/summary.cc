@@ -18,6 +18,7 @@ using Eigen::Index;
 
 double UpperTail(double f, double numerator, double denominator) {
   if (!(f > 0)) return 1;
+  if (std::isinf(f)) return 0;
   return boost::math::cdf(boost::math::complement(boost::math::fisher_f(numerator, denominator), f));
 }
 

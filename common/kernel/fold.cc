@@ -30,7 +30,7 @@ absl::StatusOr<std::map<BatchId, Summary>> AnswerQuestion(const Method& method, 
       if (found == accumulators.end()) {
         return absl::InvalidArgumentError(absl::StrCat("batch '", subject.batch, "' is not in the study's manifest"));
       }
-      return found->second->Add(subject);
+      return WithContext(found->second->Add(subject), absl::StrCat("batch '", subject.batch, "'"));
     }));
   }
   std::map<BatchId, Summary> filled;

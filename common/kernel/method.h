@@ -41,7 +41,11 @@ struct Correction {
   Blocks common;                       // the pooled parameters: every site gets them
   std::map<BatchId, Blocks> by_batch;  // location and scale of each batch: a site gets its own; empty when pooled
   Blocks evidence;                     // per-feature figures "did it help"; stays at the coordinator
-  std::vector<std::string> notes;      // sentences for the statistician: features left as they are, rules that applied
+  // Sentences for people: features left as they are, rules that applied. Every site gets them, so they tell nothing of any one
+  // batch.
+  std::vector<std::string> notes;
+  // Sentences on single batches, each naming its batch; empty when pooled. They stay at the coordinator.
+  std::vector<std::string> batch_notes;
 };
 
 // What a site has of the rounds before: the filled forms of this batch, in order of round.

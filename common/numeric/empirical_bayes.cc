@@ -43,6 +43,8 @@ BatchPrior EstimatePrior(const BatchEstimates& estimates) {
   if (s2 > 0) {
     prior.a = (2 * s2 + m * m) / s2;
     prior.b = (m * s2 + m * m * m) / s2;
+    // So narrow that its parameters overflow: a point mass too.
+    if (!std::isfinite(prior.a) || !std::isfinite(prior.b)) prior.a = prior.b = 0;
   }
   return prior;
 }

@@ -8,9 +8,12 @@
 
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/digest.h"
 #include "common/base/files.h"
@@ -150,6 +153,21 @@ absl::StatusOr<std::uint64_t> BlobStore::Received(absl::string_view name) const 
   if (::stat(path.c_str(), &info) == 0) return static_cast<std::uint64_t>(info.st_size);
   if (errno == ENOENT) return 0;
   return ErrnoStatus("inspect", path);
+}
+
+absl::Status BlobStore::RemoveScratch(absl::string_view prefix, absl::string_view except) const {
+  const std::string first = SafeName(prefix);
+  const std::string kept = SafeName(except);
+  std::error_code error;
+  for (std::filesystem::directory_iterator it(absl::StrCat(folder_, "/", kScratchFolder), error), end; !error && it != end;
+       it.increment(error)) {
+    const std::string name = it->path().filename().string();
+    // One that goes by itself meanwhile is fine.
+    std::error_code ignored;
+    if (absl::StartsWith(name, first) && name != kept) std::filesystem::remove(it->path(), ignored);
+  }
+  if (error) return absl::InternalError(absl::StrCat("cannot read '", folder_, "/", kScratchFolder, "': ", error.message()));
+  return absl::OkStatus();
 }
 
 absl::Status BlobStore::Append(absl::string_view name, std::uint64_t offset, absl::string_view data) const {

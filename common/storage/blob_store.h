@@ -38,8 +38,10 @@ class BlobStore {
 
   // An upload in pieces. Received(name): bytes kept so far (0: none). Append fails with OutOfRange when `offset` is beyond what
   // was received (bytes before it are taken as sent again and skipped).
+  // RemoveScratch removes what is under construction with names that begin with `prefix`, but for the one named `except`.
   absl::StatusOr<std::uint64_t> Received(absl::string_view name) const;
   absl::Status Append(absl::string_view name, std::uint64_t offset, absl::string_view data) const;
+  absl::Status RemoveScratch(absl::string_view prefix, absl::string_view except) const;
 
  private:
   explicit BlobStore(std::string folder) : folder_(std::move(folder)) {}

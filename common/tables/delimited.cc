@@ -75,7 +75,12 @@ char DelimiterOf(absl::string_view path, absl::string_view header) {
   absl::ConsumeSuffix(&path, ".gz");
   if (absl::EndsWithIgnoreCase(path, ".tsv")) return '\t';
   const auto has = [&](char c) { return header.find(c) != absl::string_view::npos; };
-  if (absl::EndsWithIgnoreCase(path, ".csv")) return !has(',') && has(';') ? ';' : ',';
+  if (absl::EndsWithIgnoreCase(path, ".csv")) {
+    for (const char c : {',', ';', '\t'}) {  // FreeSurfer separates by tabs whatever the file is called
+      if (has(c)) return c;
+    }
+    return ',';
+  }
   for (const char c : {'\t', ',', ';'}) {
     if (has(c)) return c;
   }

@@ -22,6 +22,8 @@ class TsvWriter {
   // blank) is put into double quotes. Errors are kept and returned by Commit.
   void WriteRow(const std::vector<std::string>& cells);
 
+  // As AtomicFile's.
+  absl::Status Sync() { return file_.Sync(); }
   absl::Status Commit() && { return std::move(file_).Commit(); }
 
  private:

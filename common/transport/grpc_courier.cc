@@ -139,8 +139,15 @@ class GrpcCourier : public Courier {
 
   absl::Status Submit(const v1::UploadHeader& header, const std::string& path) override {
     std::uint64_t received = 0;
-    return Retry(
-        retry_, What("send the answer"), [&] { return SubmitOnce(header, path, &received); }, &received);
+    bool sent_again = false;
+    const auto submit = [&] {
+      const absl::Status status = SubmitOnce(header, path, &received);
+      // What the coordinator had kept was damaged (a power cut): it then starts again from 0, and so does this, once.
+      if (!absl::IsDataLoss(status) || sent_again) return status;
+      sent_again = true;
+      return absl::UnavailableError(status.message());
+    };
+    return Retry(retry_, What("send the answer"), submit, &received);
   }
 
   absl::Status Fetch(const v1::FetchRequest& request, std::uint64_t size, const std::string& path) override {
@@ -229,6 +236,7 @@ class GrpcCourier : public Courier {
     while (kept.ok() && stream->Read(&reply)) {
       kept = part->Append(reply.chunk().offset(), reply.chunk().data());
       *received = part->received();
+      CrashPoint("site.fetch_chunk");
     }
     if (!kept.ok()) context.TryCancel();
     const absl::Status status = FromGrpc(stream->Finish(), options_.endpoint);

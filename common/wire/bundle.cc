@@ -79,8 +79,9 @@ absl::Status CheckShape(const Bundle& bundle) {
   const bool is_question = header.kind() == v1::BUNDLE_KIND_QUESTION;
   if (!is_question && header.asked_size() > 0) return absl::InvalidArgumentError("it asks for a form, as only a question may");
   if (is_question && !header.question_sha256().empty()) return absl::InvalidArgumentError("it is a question to a question");
-  if (header.kind() != v1::BUNDLE_KIND_CORRECTION_COMMON && header.notes_size() > 0) {
-    return absl::InvalidArgumentError("it has notes, as only a correction may");
+  if (header.kind() != v1::BUNDLE_KIND_CORRECTION_COMMON && header.kind() != v1::BUNDLE_KIND_EVIDENCE &&
+      header.notes_size() > 0) {
+    return absl::InvalidArgumentError("it has notes, as only a correction or evidence may");
   }
   return absl::OkStatus();
 }
@@ -131,11 +132,25 @@ absl::StatusOr<std::string> WriteCorrectionSite(const std::string& path, const B
 }
 
 absl::StatusOr<std::string> WriteEvidence(const std::string& path, const BundleBinding& binding, const Correction& correction) {
-  return WriteBundleFile(path, HeaderOf(v1::BUNDLE_KIND_EVIDENCE, binding), {{kEvidencePart, &correction.evidence}});
+  v1::BundleHeader header = HeaderOf(v1::BUNDLE_KIND_EVIDENCE, binding);
+  for (const std::string& note : correction.batch_notes) header.add_notes(note);
+  return WriteBundleFile(path, std::move(header), {{kEvidencePart, &correction.evidence}});
 }
 
-absl::StatusOr<Bundle> OpenBundle(const std::string& path, v1::BundleKind kind, const BundleBinding& binding) {
-  auto bundle = ReadBundleFile(path);
+std::size_t MaxAnswerHeaderBytes(const BundleBinding& binding, const Form& form, const std::vector<std::string>& parts) {
+  v1::BundleHeader header = HeaderOf(v1::BUNDLE_KIND_ANSWER, binding);
+  for (const std::string& name : parts) {
+    v1::Part* part = header.add_parts();
+    part->set_name(name);
+    FormToProto(form, part->mutable_form());
+  }
+  constexpr std::size_t kRoomForMistakes = 4096;
+  return 2 * header.ByteSizeLong() + kRoomForMistakes;
+}
+
+absl::StatusOr<Bundle> OpenBundle(const std::string& path, v1::BundleKind kind, const BundleBinding& binding,
+                                  std::size_t max_header_bytes) {
+  auto bundle = ReadBundleFile(path, max_header_bytes);
   const absl::Status status = bundle.ok() ? CheckBundle(*bundle, kind, binding) : bundle.status();
   if (absl::IsInvalidArgument(status) || absl::IsDataLoss(status))
     return WithContext(status, absl::StrCat("bundle '", path, "'"));

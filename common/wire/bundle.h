@@ -5,9 +5,11 @@
 #ifndef ATTUNE_COMMON_WIRE_BUNDLE_H_
 #define ATTUNE_COMMON_WIRE_BUNDLE_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -15,6 +17,9 @@
 #include "common/kernel/method.h"
 
 namespace attune {
+
+// The most that a header may take.
+inline constexpr std::size_t kMaxBundleHeaderBytes = std::size_t{16} << 20;
 
 // To what a bundle is bound.
 struct BundleBinding {
@@ -38,12 +43,19 @@ absl::StatusOr<std::string> WriteCorrectionCommon(const std::string& path, const
 // Only the batches of `site`.
 absl::StatusOr<std::string> WriteCorrectionSite(const std::string& path, const BundleBinding& binding,
                                                 const Correction& correction, absl::string_view site);
+// The evidence, with the notes on single batches.
 absl::StatusOr<std::string> WriteEvidence(const std::string& path, const BundleBinding& binding, const Correction& correction);
 
 // Opens a bundle of the given kind. Fails with DataLoss when the file is truncated, too long or not canonical, with
 // InvalidArgument when it is another kind, is bound to another manifest (`binding.manifest_sha256`), round or question (each
-// compared where `binding` is not empty, or not 0), or holds a value that is not finite.
-absl::StatusOr<Bundle> OpenBundle(const std::string& path, v1::BundleKind kind, const BundleBinding& binding);
+// compared where `binding` is not empty, or not 0), or holds a value that is not finite. A header of more than
+// `max_header_bytes` is DataLoss before any of it is parsed.
+absl::StatusOr<Bundle> OpenBundle(const std::string& path, v1::BundleKind kind, const BundleBinding& binding,
+                                  std::size_t max_header_bytes = kMaxBundleHeaderBytes);
+
+// What the header of an answer to this form may take at most, with room for mistakes that are worth a message: parsed, a header
+// takes many times its bytes.
+std::size_t MaxAnswerHeaderBytes(const BundleBinding& binding, const Form& form, const std::vector<std::string>& parts);
 
 // The question of a bundle.
 absl::StatusOr<Question> QuestionOf(const Bundle& bundle);

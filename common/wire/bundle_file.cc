@@ -25,7 +25,6 @@ static_assert(std::endian::native == std::endian::little && std::numeric_limits<
 constexpr absl::string_view kMagic("ATTUNE\0\1", 8);
 constexpr std::size_t kPrefixBytes = 16;  // the magic and the header's size
 constexpr std::size_t kAlignment = 64;
-constexpr std::size_t kMaxHeaderBytes = std::size_t{16} << 20;
 constexpr std::size_t kPieceBytes = std::size_t{1} << 16;
 // Powers of two that a double can be.
 constexpr int kLeastResolution = -1074;
@@ -53,12 +52,12 @@ class DigestingWriter {
   Sha256 sha_;
 };
 
-absl::StatusOr<v1::BundleHeader> ParseHeader(absl::string_view bytes) {
+absl::StatusOr<v1::BundleHeader> ParseHeader(absl::string_view bytes, std::size_t max_header_bytes) {
   if (bytes.size() < kPrefixBytes) return absl::DataLossError("too short for a bundle");
   if (bytes.substr(0, kMagic.size()) != kMagic) return absl::DataLossError("not a bundle of format version 1");
   std::uint64_t size = 0;
   std::memcpy(&size, bytes.data() + kMagic.size(), sizeof(size));
-  if (size > kMaxHeaderBytes || size > bytes.size() - kPrefixBytes)
+  if (size > max_header_bytes || size > bytes.size() - kPrefixBytes)
     return absl::DataLossError("truncated, or its header is too large");
   const absl::string_view encoded = bytes.substr(kPrefixBytes, size);
   v1::BundleHeader header;
@@ -99,9 +98,9 @@ absl::StatusOr<std::map<std::string, Blocks>> MapParts(const v1::BundleHeader& h
   return parts;
 }
 
-absl::StatusOr<Bundle> Parse(std::shared_ptr<const MappedFile> file) {
+absl::StatusOr<Bundle> Parse(std::shared_ptr<const MappedFile> file, std::size_t max_header_bytes) {
   Bundle bundle;
-  ATTUNE_ASSIGN_OR_RETURN(bundle.header, ParseHeader(file->bytes()));
+  ATTUNE_ASSIGN_OR_RETURN(bundle.header, ParseHeader(file->bytes(), max_header_bytes));
   ATTUNE_ASSIGN_OR_RETURN(bundle.parts, MapParts(bundle.header, std::move(file)));
   return bundle;
 }
@@ -154,9 +153,10 @@ absl::StatusOr<std::string> WriteBundleFile(const std::string& path, v1::BundleH
     FormToProto(blocks->form(), part->mutable_form());
   }
   const std::string encoded = DeterministicBytes(header);
-  if (encoded.size() > kMaxHeaderBytes) {
+  if (encoded.size() > kMaxBundleHeaderBytes) {
     return absl::InvalidArgumentError(
-        absl::StrCat("the header of a bundle would have ", encoded.size(), " bytes, more than the limit of ", kMaxHeaderBytes));
+        absl::StrCat("the header of a bundle would have ", encoded.size(), " bytes, more than the limit of ",
+                     kMaxBundleHeaderBytes));
   }
   const std::uint64_t size = encoded.size();
   char size_bytes[sizeof(size)];
@@ -177,9 +177,9 @@ absl::StatusOr<std::string> WriteBundleFile(const std::string& path, v1::BundleH
   return digest;
 }
 
-absl::StatusOr<Bundle> ReadBundleFile(const std::string& path) {
+absl::StatusOr<Bundle> ReadBundleFile(const std::string& path, std::size_t max_header_bytes) {
   ATTUNE_ASSIGN_OR_RETURN(std::shared_ptr<const MappedFile> file, MappedFile::Open(path));
-  return Parse(std::move(file));
+  return Parse(std::move(file), max_header_bytes);
 }
 
 }  // namespace attune

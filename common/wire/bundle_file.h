@@ -25,7 +25,7 @@ using BlocksByName = std::map<std::string, const Blocks*>;
 absl::StatusOr<std::string> WriteBundleFile(const std::string& path, v1::BundleHeader header, const BlocksByName& parts);
 
 // Maps a bundle. Fails with DataLoss or InvalidArgument as OpenBundle says, but looks at nothing that depends on its kind.
-absl::StatusOr<Bundle> ReadBundleFile(const std::string& path);
+absl::StatusOr<Bundle> ReadBundleFile(const std::string& path, std::size_t max_header_bytes);
 
 void FormToProto(const Form& form, google::protobuf::RepeatedPtrField<v1::Block>* blocks);
 

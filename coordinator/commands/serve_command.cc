@@ -60,8 +60,6 @@ absl::Status Serve(const std::string& dir, const ServeOptions& options) {
   Desk desk(state.consortium, state.journal.get(), state.blobs, FindMethod);
   Invitations invitations(state.consortium, state.authority, state.journal.get(), absl::Now);
   std::unique_ptr<GrpcServer> server;
-  std::error_code ignored;
-  std::filesystem::remove(state.EndpointPath(), ignored);  // of one that was killed
   if (!options.no_grpc) {
     ATTUNE_ASSIGN_OR_RETURN(server, GrpcServer::Start({.listen = options.listen,
                                                        .consortium = state.consortium,
@@ -85,6 +83,7 @@ absl::Status Serve(const std::string& dir, const ServeOptions& options) {
   spdlog::info("Stopping.");
   if (server != nullptr) {
     server->Shutdown();
+    std::error_code ignored;
     std::filesystem::remove(state.EndpointPath(), ignored);
   }
   return absl::OkStatus();

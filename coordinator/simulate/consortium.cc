@@ -27,6 +27,9 @@ constexpr double kStepSeconds = 120;
 constexpr auto kPause = std::chrono::milliseconds(10);
 constexpr int kLinesShown = 12;
 constexpr char kCoordinatorName[] = "coordinator";
+constexpr char kOperatorName[] = "operator";
+// No site ends and nothing is recorded for this long: the largest data take less between two steps.
+constexpr double kStuckSeconds = 3600;
 
 double SecondsSince(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -55,11 +58,22 @@ absl::Status Interrupted() { return absl::CancelledError("interrupted; every pro
 
 }  // namespace
 
-absl::StatusOr<Consortium::Running> Consortium::Start(const std::string& name, const std::vector<std::string>& arguments) {
-  std::vector<std::string> environment;
+std::vector<std::string> Consortium::CrashEnvironment(const std::string& name) const {
   const auto crash = options_.crash_at.find(name);
-  if (crash != options_.crash_at.end()) environment.push_back(absl::StrCat("ATTUNE_CRASH_AT=", crash->second));
-  ATTUNE_ASSIGN_OR_RETURN(Process process, Process::Start(arguments, environment, LogOf(name)));
+  if (crash == options_.crash_at.end()) return {};
+  return {absl::StrCat("ATTUNE_CRASH_AT=", crash->second)};
+}
+
+bool Consortium::CrashedAsPlanned(const std::string& name, const ProcessEnd& end) {
+  const auto crash = options_.crash_at.find(name);
+  if (crash == options_.crash_at.end() || !end.signalled || end.exit_code != 128 + SIGKILL) return false;
+  options_.crash_at.erase(crash);
+  options_.tell(absl::StrCat(name, " was killed as planned; starting it again"));
+  return true;
+}
+
+absl::StatusOr<Consortium::Running> Consortium::Start(const std::string& name, const std::vector<std::string>& arguments) {
+  ATTUNE_ASSIGN_OR_RETURN(Process process, Process::Start(arguments, CrashEnvironment(name), LogOf(name)));
   return Running{name, arguments, std::move(process)};
 }
 
@@ -67,10 +81,7 @@ absl::Status Consortium::Check(Running& running, bool may_finish, bool* finished
   *finished = false;
   const std::optional<ProcessEnd> end = running.process.Poll();
   if (!end) return absl::OkStatus();
-  const auto crash = options_.crash_at.find(running.name);
-  if (crash != options_.crash_at.end() && end->signalled && end->exit_code == 128 + SIGKILL) {
-    options_.crash_at.erase(crash);
-    options_.tell(absl::StrCat(running.name, " was killed as planned; starting it again"));
+  if (CrashedAsPlanned(running.name, *end)) {
     ATTUNE_ASSIGN_OR_RETURN(running, Start(running.name, running.arguments));
     return absl::OkStatus();
   }
@@ -85,7 +96,7 @@ absl::Status Consortium::RunOnce(const std::string& name, const std::string& pro
   arguments.insert(arguments.begin(), absl::StrCat(options_.programs, "/", program));
   const auto start = std::chrono::steady_clock::now();
   for (;;) {
-    ATTUNE_ASSIGN_OR_RETURN(Process process, Process::Start(arguments, {}, LogOf(name)));
+    ATTUNE_ASSIGN_OR_RETURN(Process process, Process::Start(arguments, CrashEnvironment(name), LogOf(name)));
     std::optional<ProcessEnd> end;
     while (!(end = process.WaitFor(0.05))) {
       if (options_.interrupted()) return Interrupted();
@@ -94,6 +105,7 @@ absl::Status Consortium::RunOnce(const std::string& name, const std::string& pro
       if (coordinator_) ATTUNE_RETURN_IF_ERROR(Check(*coordinator_, false, &finished));
     }
     if (end->exit_code == 0) return absl::OkStatus();
+    if (CrashedAsPlanned(name, *end)) continue;
     // By folder, the other side's file may not be there yet.
     const bool retry = options_.via == Via::kFolder && end->exit_code == static_cast<int>(ExitCode::kPeerOrNetwork);
     if (!retry || SecondsSince(start) > kStepSeconds) return ProgramError(name, *end, process.log());
@@ -106,19 +118,22 @@ absl::StatusOr<std::string> Consortium::Coordinator(const std::vector<std::strin
   std::vector<std::string> command = {absl::StrCat(options_.programs, "/attune-coordinator"), "--quiet", "--dir",
                                       CoordinatorFolder()};
   command.insert(command.end(), arguments.begin(), arguments.end());
-  const std::size_t printed_before = ReadFile(log).value_or("").size();
-  ATTUNE_ASSIGN_OR_RETURN(Process process, Process::Start(command, {}, log));
-  const auto start = std::chrono::steady_clock::now();
-  std::optional<ProcessEnd> end;
-  while (!(end = process.WaitFor(0.05))) {
-    if (options_.interrupted()) return Interrupted();
-    if (SecondsSince(start) > kStepSeconds) {
-      return absl::DeadlineExceededError(absl::StrCat("attune-coordinator ", arguments[0], " does not end"));
+  for (;;) {
+    const std::size_t printed_before = ReadFile(log).value_or("").size();
+    ATTUNE_ASSIGN_OR_RETURN(Process process, Process::Start(command, CrashEnvironment(kOperatorName), log));
+    const auto start = std::chrono::steady_clock::now();
+    std::optional<ProcessEnd> end;
+    while (!(end = process.WaitFor(0.05))) {
+      if (options_.interrupted()) return Interrupted();
+      if (SecondsSince(start) > kStepSeconds) {
+        return absl::DeadlineExceededError(absl::StrCat("attune-coordinator ", arguments[0], " does not end"));
+      }
     }
+    if (CrashedAsPlanned(kOperatorName, *end)) continue;
+    if (end->exit_code != 0) return ProgramError(absl::StrCat("attune-coordinator ", arguments[0]), *end, log);
+    ATTUNE_ASSIGN_OR_RETURN(const std::string printed, ReadFile(log));
+    return printed.substr(printed_before);
   }
-  if (end->exit_code != 0) return ProgramError(absl::StrCat("attune-coordinator ", arguments[0]), *end, log);
-  ATTUNE_ASSIGN_OR_RETURN(const std::string printed, ReadFile(log));
-  return printed.substr(printed_before);
 }
 
 absl::Status Consortium::StartCoordinator() {
@@ -173,22 +188,21 @@ absl::Status Consortium::Enroll(const std::string& site) {
   return RunOnce(site, "attune-site", enroll);
 }
 
-absl::Status Consortium::AwaitRegistrations() {
-  // By folder, a registration counts when the coordinator has read it.
+absl::Status Consortium::AwaitJournal(const std::string& what, const std::function<bool(const StudyStatus&)>& reached) {
+  // By folder, what a site says counts when the coordinator has read it.
   ATTUNE_ASSIGN_OR_RETURN(const std::unique_ptr<Journal> journal,
                           Journal::Open(CoordinatorFolder() + "/journal.sqlite", false));
   const auto start = std::chrono::steady_clock::now();
   for (;;) {
     ATTUNE_ASSIGN_OR_RETURN(const std::vector<JournalEntry> entries, journal->Read(options_.study));
     ATTUNE_ASSIGN_OR_RETURN(const StudyStatus status, ReplayStudy(options_.study, entries));
-    if (status.sites.size() == options_.sites.size()) return absl::OkStatus();
+    if (reached(status)) return absl::OkStatus();
     bool finished = false;
     ATTUNE_RETURN_IF_ERROR(Check(*coordinator_, false, &finished));
     if (options_.interrupted()) return Interrupted();
     if (SecondsSince(start) > kStepSeconds) {
-      return absl::DeadlineExceededError(absl::StrCat("only ", status.sites.size(), " of ", options_.sites.size(),
-                                                      " sites are registered:\n",
-                                                      LastLines(LogOf(kCoordinatorName), kLinesShown)));
+      return absl::DeadlineExceededError(
+          absl::StrCat("the coordinator has not ", what, ":\n", LastLines(LogOf(kCoordinatorName), kLinesShown)));
     }
     std::this_thread::sleep_for(kPause);
   }
@@ -228,8 +242,19 @@ absl::Status Consortium::RunSites() {
     ATTUNE_ASSIGN_OR_RETURN(Running agent, Start(site, arguments));
     running.push_back(std::move(agent));
   }
+  ATTUNE_ASSIGN_OR_RETURN(const std::unique_ptr<Journal> journal,
+                          Journal::Open(CoordinatorFolder() + "/journal.sqlite", false));
+  std::pair<std::size_t, std::int64_t> last;
+  auto last_moved = std::chrono::steady_clock::now();
   while (!running.empty()) {
     if (options_.interrupted()) return Interrupted();
+    if (const std::pair now(running.size(), journal->Version()); now != last) {
+      last = now;
+      last_moved = std::chrono::steady_clock::now();
+    } else if (SecondsSince(last_moved) > kStuckSeconds) {
+      return absl::DeadlineExceededError(absl::StrCat(running.size(), " sites do not get any further; the coordinator's last "
+                                                                      "lines:\n", LastLines(LogOf(kCoordinatorName), kLinesShown)));
+    }
     bool finished = false;
     ATTUNE_RETURN_IF_ERROR(Check(*coordinator_, false, &finished));
     for (std::size_t k = 0; k < running.size();) {
@@ -261,7 +286,8 @@ absl::Status Consortium::Run() {
     arguments.push_back(options_.study);
     ATTUNE_RETURN_IF_ERROR(RunOnce(site, "attune-site", arguments));
   }
-  ATTUNE_RETURN_IF_ERROR(AwaitRegistrations());
+  ATTUNE_RETURN_IF_ERROR(AwaitJournal(
+      "taken in all registrations", [&](const StudyStatus& status) { return status.sites.size() == options_.sites.size(); }));
   options_.tell("freezing the manifest; each site approves it");
   ATTUNE_RETURN_IF_ERROR(Coordinator({"study", "start", options_.study}).status());
   if (options_.via == Via::kFolder) ATTUNE_RETURN_IF_ERROR(AwaitManifests());
@@ -272,8 +298,14 @@ absl::Status Consortium::Run() {
     ATTUNE_RETURN_IF_ERROR(RunOnce(site, "attune-site", arguments));
   }
   ATTUNE_RETURN_IF_ERROR(RunSites());
+  ATTUNE_RETURN_IF_ERROR(AwaitJournal("taken in all reports", [](const StudyStatus& status) {
+    return status.state == v1::STUDY_STATE_COMPLETE;
+  }));
   coordinator_->process.Stop();
   coordinator_.reset();
+  for (const auto& [name, point] : options_.crash_at) {
+    return absl::InvalidArgumentError(absl::StrCat("--crash-at ", name, "=", point, ": no process of that name came there"));
+  }
   return absl::OkStatus();
 }
 

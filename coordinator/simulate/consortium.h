@@ -15,6 +15,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "coordinator/simulate/process.h"
+#include "coordinator/study_book.h"
 
 namespace attune {
 
@@ -32,8 +33,9 @@ struct ConsortiumOptions {
   int threads = 1;
   std::function<bool()> interrupted = [] { return false; };                  // asked often; true ends everything
   std::function<void(const std::string&)> tell = [](const std::string&) {};  // one line per step, for people
-  // Fault injection for tests: the process of this name ("coordinator" or a site) gets ATTUNE_CRASH_AT, and is started again
-  // when it dies of it.
+  // Fault injection for tests: the processes of this name ("coordinator" is `serve`, "operator" each other command of the
+  // coordinator, else a site) get ATTUNE_CRASH_AT until one dies of it, which is started again. A point that nobody reached is
+  // an error at the end.
   std::map<std::string, std::string> crash_at;
 };
 
@@ -62,6 +64,9 @@ class Consortium {
     Process process;
   };
 
+  std::vector<std::string> CrashEnvironment(const std::string& name) const;
+  // Whether the process of this name ended as crash_at has it; it does so once.
+  bool CrashedAsPlanned(const std::string& name, const ProcessEnd& end);
   absl::StatusOr<Running> Start(const std::string& name, const std::vector<std::string>& arguments);
   // Notices that a process ended. OK while it runs, or when it was to crash and was started again.
   absl::Status Check(Running& running, bool may_finish, bool* finished);
@@ -69,7 +74,8 @@ class Consortium {
   absl::Status RunOnce(const std::string& name, const std::string& program, std::vector<std::string> arguments);
   absl::Status StartCoordinator();
   absl::Status Enroll(const std::string& site);
-  absl::Status AwaitRegistrations();
+  // Until what the journal says of the study is as `reached` wants it; `what` is not reached, by name, in the error.
+  absl::Status AwaitJournal(const std::string& what, const std::function<bool(const StudyStatus&)>& reached);
   absl::Status AwaitManifests();
   absl::Status RunSites();
   std::vector<std::string> SiteCommand(const std::string& site, const std::string& command) const;

@@ -5,10 +5,12 @@
 #include <atomic>
 #include <csignal>
 #include <cstdint>
+#include <exception>
 #include <filesystem>
 #include <iostream>
 #include <map>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "absl/cleanup/cleanup.h"
@@ -16,8 +18,10 @@
 #include "common/base/files.h"
 #include "common/base/status.h"
 #include "common/base/version.h"
+#include "common/wire/json.h"
 #include "common/wire/manifest.h"
 #include "coordinator/simulate/consortium.h"
+#include "coordinator/simulate/results.h"
 #include "coordinator/simulate/split.h"
 #include "coordinator/simulate/synthetic.h"
 
@@ -44,52 +48,51 @@ struct Arguments {
   std::map<std::string, std::string> crash_at;
 };
 
-// What a run writes into --out; --force removes these and nothing else.
-constexpr const char* kOutputs[] = {"harmonized.tsv", "summary.json", "sites", "models", "coordinator", "logs", "work", "data"};
-
-absl::Status MakeRoom(const Arguments& arguments) {
-  std::error_code error;
-  if (fs::exists(arguments.out) && !fs::is_directory(arguments.out)) {
-    return absl::InvalidArgumentError(absl::StrCat("--out '", arguments.out, "' is not a folder"));
-  }
-  for (const char* output : kOutputs) {
-    const fs::path path = fs::path(arguments.out) / output;
-    if (!fs::exists(path)) continue;
-    if (!arguments.force) {
-      return absl::AlreadyExistsError(
-          absl::StrCat("'", path.string(), "' exists; use another --out, or --force to replace what an earlier run wrote"));
-    }
-    fs::remove_all(path, error);
-    if (error) return absl::InternalError(absl::StrCat("cannot remove '", path.string(), "': ", error.message()));
-  }
-  return MakeFolder(arguments.out, FileAccess::kShared);
+// What a run leaves in --out.
+std::vector<std::string> OutputsOf(const Arguments& arguments) {
+  std::vector<std::string> outputs = {"harmonized.tsv", "harmonized.json", "summary.json", "sites", "models", "coordinator"};
+  if (arguments.demo) outputs.emplace_back("data");
+  return outputs;
 }
 
-// Copies what a run leaves for people out of the work folder.
-absl::Status Gather(const Arguments& arguments, const DataSet& data, Consortium& consortium, const std::string& study,
+absl::Status Copied(const std::error_code& error, const fs::path& what) {
+  if (!error) return absl::OkStatus();
+  return absl::InternalError(absl::StrCat("cannot copy '", what.string(), "': ", error.message()));
+}
+
+// Copies what a run leaves for people out of the consortium's folders.
+absl::Status Gather(const ResultsFolder& results, const DataSet& data, Consortium& consortium, const std::string& study,
                     const std::vector<std::string>& sites) {
-  const fs::path out = arguments.out;
   std::error_code error;
   std::map<std::string, std::string> tables;
-  fs::create_directories(out / "models", error);
+  std::vector<v1::Sidecar> sidecars;
+  ATTUNE_RETURN_IF_ERROR(MakeFolder(results.Staged("models"), FileAccess::kShared));
+  ATTUNE_RETURN_IF_ERROR(MakeFolder(results.Staged("sites"), FileAccess::kShared));
   for (const std::string& site : sites) {
     const fs::path derivative = consortium.DerivativeFolder(site);
     tables[site] = (derivative / "desc-harmonized_features.tsv").string();
-    fs::create_directories(out / "sites", error);
-    fs::copy(derivative, out / "sites" / site, fs::copy_options::recursive, error);
-    if (!error) fs::copy_file(derivative / "model.json", out / "models" / (site + ".json"), error);
-    if (error) return absl::InternalError(absl::StrCat("cannot copy the results of '", site, "': ", error.message()));
+    const fs::path sidecar = derivative / "desc-harmonized_features.json";
+    ATTUNE_ASSIGN_OR_RETURN(const std::string json, ReadFile(sidecar.string()));
+    ATTUNE_RETURN_IF_ERROR(FromJson(json, sidecar.string(), &sidecars.emplace_back()));
+    fs::copy(derivative, fs::path(results.Staged("sites")) / site, fs::copy_options::recursive, error);
+    ATTUNE_RETURN_IF_ERROR(Copied(error, derivative));
+    fs::copy_file(derivative / "model.json", fs::path(results.Staged("models")) / (site + ".json"), error);
+    ATTUNE_RETURN_IF_ERROR(Copied(error, derivative / "model.json"));
   }
-  ATTUNE_RETURN_IF_ERROR(JoinSites(data, tables, (out / "harmonized.tsv").string()));
-  ATTUNE_RETURN_IF_ERROR(consortium.Coordinator({"export", study, "--out", (out / "work" / "export").string()}).status());
-  fs::copy_file(out / "work" / "export" / "summary.json", out / "summary.json", error);
+  ATTUNE_RETURN_IF_ERROR(JoinSites(data, tables, results.Staged("harmonized.tsv")));
+  ATTUNE_ASSIGN_OR_RETURN(const v1::Sidecar sidecar, JoinSidecars(sidecars));
+  ATTUNE_RETURN_IF_ERROR(WriteFileAtomically(results.Staged("harmonized.json"), ToJson(sidecar), FileAccess::kShared));
+  const fs::path exported = results.work() + "/export";
+  ATTUNE_RETURN_IF_ERROR(consortium.Coordinator({"export", study, "--out", exported.string()}).status());
+  fs::copy_file(exported / "summary.json", results.Staged("summary.json"), error);
+  ATTUNE_RETURN_IF_ERROR(Copied(error, exported / "summary.json"));
   // The journal and its blobs, and the throw-away authority that `attune-coordinator verify` and `study show` ask for.
-  fs::create_directories(out / "coordinator", error);
+  ATTUNE_RETURN_IF_ERROR(MakeFolder(results.Staged("coordinator"), FileAccess::kShared));
   for (const fs::directory_entry& entry : fs::directory_iterator(consortium.CoordinatorFolder())) {
-    const std::string name = entry.path().filename().string();
+    const fs::path name = entry.path().filename();
     if (name == "endpoint") continue;
-    fs::copy(entry.path(), out / "coordinator" / name, fs::copy_options::recursive, error);
-    if (error) return absl::InternalError(absl::StrCat("cannot copy the coordinator's journal: ", error.message()));
+    fs::copy(entry.path(), fs::path(results.Staged("coordinator")) / name, fs::copy_options::recursive, error);
+    ATTUNE_RETURN_IF_ERROR(Copied(error, entry.path()));
   }
   return absl::OkStatus();
 }
@@ -99,22 +102,23 @@ absl::Status Simulate(const Arguments& arguments) {
     if (!arguments.quiet) std::cerr << "attune-simulate: " << line << std::endl;
   };
   DataSet data = arguments.data;
+  data.allow_harmonized_input = arguments.force;
   std::string study_file = arguments.study_file;
   const SyntheticConsortium synthetic(arguments.seed);
   if (!arguments.demo) ATTUNE_RETURN_IF_ERROR(ReadStudyFile(study_file).status());
-  ATTUNE_RETURN_IF_ERROR(MakeRoom(arguments));
-  // Private data and keys do not stay, also when a step fails; a failed run leaves nothing that the next would trip over.
-  bool succeeded = false;
-  const absl::Cleanup clean_up = [&] {
-    std::error_code ignored;
-    if (!arguments.keep) fs::remove_all(arguments.out + "/work", ignored);
-    if (succeeded || arguments.keep) return;
-    for (const char* output : kOutputs) fs::remove_all(fs::path(arguments.out) / output, ignored);
-    fs::remove(arguments.out, ignored);  // only when it is empty
-  };
+  std::vector<std::string> inputs;
+  if (!arguments.demo) {
+    inputs = data.features;
+    inputs.push_back(data.participants);
+    inputs.push_back(study_file);
+  }
+  ResultsFolder results(arguments.out, OutputsOf(arguments));
+  ATTUNE_RETURN_IF_ERROR(results.Begin(inputs, arguments.force));
+  // Private data and keys do not stay, also when a step fails.
+  const absl::Cleanup clean_up = [&] { results.CleanUp(arguments.keep); };
   if (arguments.demo) {
-    const std::string folder = arguments.out + "/data";
-    tell(absl::StrCat("making up 4 sites with 6 scanners in ", folder));
+    tell("making up 4 sites with 6 scanners");
+    const std::string folder = results.Staged("data");
     ATTUNE_RETURN_IF_ERROR(synthetic.Write(folder));
     data = SyntheticConsortium::DataIn(folder);
     study_file = SyntheticConsortium::StudyFileIn(folder);
@@ -124,13 +128,12 @@ absl::Status Simulate(const Arguments& arguments) {
   if (pooled && !arguments.plain_sums) {
     return absl::InvalidArgumentError(
         "release: pooled adds up under secure aggregation, which this version does not have; --plain-sums shows its arithmetic "
-        "with "
-        "plain sums, here in the simulator only");
+        "with plain sums, here in the simulator only");
   }
 
   ConsortiumOptions options;
   options.programs = fs::read_symlink("/proc/self/exe").parent_path().string();
-  options.folder = arguments.out + "/work";
+  options.folder = results.work();
   options.study_file = study_file;
   options.study = config.study();
   options.release = arguments.release;
@@ -145,14 +148,14 @@ absl::Status Simulate(const Arguments& arguments) {
   const std::vector<std::string> sites = options.sites;
   Consortium consortium(std::move(options));
   ATTUNE_RETURN_IF_ERROR(consortium.Run());
-  ATTUNE_RETURN_IF_ERROR(Gather(arguments, data, consortium, config.study(), sites));
-  ATTUNE_ASSIGN_OR_RETURN(const std::string table, consortium.Coordinator({"study", "show", config.study()}));
-  std::cout << table;
+  ATTUNE_RETURN_IF_ERROR(Gather(results, data, consortium, config.study(), sites));
+  ATTUNE_ASSIGN_OR_RETURN(std::string table, consortium.Coordinator({"study", "show", config.study()}));
   if (arguments.demo) {
-    ATTUNE_ASSIGN_OR_RETURN(const std::string effects, synthetic.Compare(arguments.out + "/harmonized.tsv"));
-    std::cout << "\n" << effects;
+    ATTUNE_ASSIGN_OR_RETURN(const std::string effects, synthetic.Compare(results.Staged("harmonized.tsv")));
+    absl::StrAppend(&table, "\n", effects);
   }
-  succeeded = true;
+  ATTUNE_RETURN_IF_ERROR(results.Publish());
+  std::cout << table;
   tell(absl::StrCat("results in ", arguments.out, ": harmonized.tsv, summary.json, sites/, models/, coordinator/"));
   return absl::OkStatus();
 }
@@ -178,7 +181,9 @@ int Main(int argc, char** argv) {
   app.add_option("--release", arguments.release, "Instead of the study file's")->check(CLI::IsMember({"per_batch", "pooled"}));
   app.add_flag("--plain-sums", arguments.plain_sums, "Allow release: pooled with sums that are not masked (simulator only)");
   app.add_flag("--keep", arguments.keep, "Keep the work folder: private data, keys, logs");
-  app.add_flag("--force", arguments.force, "Replace what an earlier run wrote into --out");
+  app.add_flag("--force", arguments.force,
+               "Replace what an earlier run wrote into --out, once this one has succeeded, and read tables that were harmonized "
+               "before");
   app.add_flag("--quiet", arguments.quiet, "No progress");
   app.add_option("--threads", arguments.threads, "Threads of each site agent")
       ->check(CLI::PositiveNumber)
@@ -187,7 +192,8 @@ int Main(int argc, char** argv) {
   std::vector<std::string> crashes;
   app.add_option(
       "--crash-at", crashes,
-      "For tests of recovery: NAME=POINT kills the coordinator (NAME: coordinator) or a site there and starts it again");
+      "For tests of recovery: NAME=POINT kills a process there and starts it again (NAME: coordinator, operator for its other "
+      "commands, or a site)");
   try {
     app.parse(argc, argv);
     if (!arguments.demo &&
@@ -202,13 +208,14 @@ int Main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : static_cast<int>(ExitCode::kUsage);
   }
-  std::signal(SIGINT, [](int) { g_interrupted = true; });
-  std::signal(SIGTERM, [](int) { g_interrupted = true; });
+  // A closed terminal, too, must not leave private data and keys behind.
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT}) std::signal(signal, [](int) { g_interrupted = true; });
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGCHLD, SIG_DFL);  // ignored, as some parents hand it on, nobody could wait for a child
   absl::Status status;
   try {
     status = Simulate(arguments);
-  } catch (const fs::filesystem_error& error) {
+  } catch (const std::exception& error) {
     status = absl::InternalError(error.what());
   }
   if (!status.ok()) std::cerr << "attune-simulate: " << std::string(status.message()) << std::endl;

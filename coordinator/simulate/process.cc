@@ -84,7 +84,13 @@ Process::~Process() { Stop(); }
 std::optional<ProcessEnd> Process::Poll() {
   if (end_ || pid_ == 0) return end_;
   int status = 0;
-  if (::waitpid(pid_, &status, WNOHANG) != pid_) return std::nullopt;
+  const pid_t ended = ::waitpid(pid_, &status, WNOHANG);
+  if (ended == 0 || (ended < 0 && errno == EINTR)) return std::nullopt;
+  if (ended != pid_) {
+    // Somebody else has waited for it (a parent that ignores SIGCHLD handed that on): how it ended is lost, and its id is not ours.
+    end_ = ProcessEnd{128, true};
+    return end_;
+  }
   end_ = WIFSIGNALED(status) ? ProcessEnd{128 + WTERMSIG(status), true} : ProcessEnd{WEXITSTATUS(status), false};
   return end_;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "coordinator/simulate/split.h"
 
+#include <optional>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -12,6 +13,7 @@
 #include "common/tables/delimited.h"
 #include "common/tables/names.h"
 #include "common/tables/tsv_writer.h"
+#include "common/wire/harmonized_input.h"
 
 namespace attune {
 namespace {
@@ -87,6 +89,13 @@ absl::Status CommitAll(std::map<std::string, TsvWriter>&& writers) {
 }  // namespace
 
 absl::StatusOr<std::vector<std::string>> SplitBySite(const DataSet& data, const std::string& folder) {
+  for (const std::string& table : data.features) {
+    const std::optional<std::string> study = HarmonizedInStudy(table);
+    if (!study || data.allow_harmonized_input) continue;
+    return absl::InvalidArgumentError(absl::StrCat(table, ": was harmonized already, in the study '", *study,
+                                                   "', says its sidecar; give the table as it was before, or --force to "
+                                                   "harmonize it again"));
+  }
   ATTUNE_ASSIGN_OR_RETURN(const DelimitedFile people, DelimitedFile::Open(data.participants));
   ATTUNE_ASSIGN_OR_RETURN(const Membership membership, ReadMembership(people, data.site_column));
   for (const std::string& site : membership.sites) {

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <algorithm>
 #include <memory>
 #include <set>
 #include <utility>
@@ -24,6 +23,7 @@ struct Arguments {
   std::string model;
   TableArguments tables;
   std::string site;
+  std::string batch;
   std::string out;
 };
 
@@ -55,12 +55,20 @@ absl::StatusOr<std::string> SiteOfModel(const FittedModel& model, const std::str
                                           JoinSome({sites.begin(), sites.end()})));
 }
 
-// Whether participants.tsv says which batch each subject is of.
-absl::StatusOr<bool> HasBatchColumns(const v1::SiteConfig& config, const v1::StudyConfig& study) {
+// The one batch that --batch says everybody is of. Where participants.tsv has the study's batch columns, these say it.
+absl::StatusOr<BatchId> BatchOfEverybody(const std::string& wanted, const v1::SiteConfig& config, const v1::StudyConfig& study,
+                                         const std::vector<BatchId>& known) {
+  absl::StatusOr<BatchId> batch = ResolveBatch(wanted, known);
+  if (!batch.ok()) return WithContext(batch.status(), "--batch");
   ATTUNE_ASSIGN_OR_RETURN(const ColumnMap map, ColumnMap::Create(config, study));
   ATTUNE_ASSIGN_OR_RETURN(const DelimitedFile participants, DelimitedFile::Open(config.participants()));
-  return std::all_of(study.batch().begin(), study.batch().end(),
-                     [&](const std::string& column) { return participants.ColumnOf(map.ColumnOf(column)).has_value(); });
+  for (const std::string& column : study.batch()) {
+    if (!participants.ColumnOf(map.ColumnOf(column)).has_value()) continue;
+    return absl::InvalidArgumentError(absl::StrCat("--batch says that everybody is of '", *batch, "', but ",
+                                                   participants.path(), " has the column '", map.ColumnOf(column),
+                                                   "', which says whose batch is which: give one of the two"));
+  }
+  return batch;
 }
 
 absl::Status CheckBatchesAreKnown(const SiteData& data, const FittedModel& model, const std::vector<BatchId>& known) {
@@ -74,29 +82,25 @@ absl::Status CheckBatchesAreKnown(const SiteData& data, const FittedModel& model
 
 absl::Status Apply(const Globals& globals, const Arguments& arguments) {
   ATTUNE_RETURN_IF_ERROR(CheckDerivativeFree(arguments.out, globals.force));
-  ATTUNE_ASSIGN_OR_RETURN(FittedModel model, ReadModel(arguments.model));
+  ATTUNE_ASSIGN_OR_RETURN(const FittedModel model, ReadModel(arguments.model));
   const Method* method = FindMethod(model.file.method());
   if (method == nullptr) {
     return absl::NotFoundError(
         absl::StrCat("'", arguments.model, "' is of method '", model.file.method(), "', which this version does not know"));
   }
-  ATTUNE_ASSIGN_OR_RETURN(const std::string site, SiteOfModel(model, arguments.site));
   ATTUNE_ASSIGN_OR_RETURN(const v1::SiteConfig config, SiteConfigOf(arguments.tables));
   const std::vector<BatchId> known = KnownBatches(model);
-  v1::StudyConfig study = model.file.config();
-  ATTUNE_ASSIGN_OR_RETURN(const bool has_batch, HasBatchColumns(config, study));
-  if (!has_batch && known.size() == 1) {
-    // Without a column everybody is of the only batch there is.
-    study.clear_batch();
-    model.by_batch.emplace(MakeBatchId(site, kOnlyBatchLabel), model.by_batch.begin()->second);
+  SiteDataOptions options{.features = {model.file.features().begin(), model.file.features().end()},
+                          .allow_harmonized_input = globals.force,
+                          .for_apply = true};
+  if (arguments.batch.empty()) {
+    ATTUNE_ASSIGN_OR_RETURN(options.site, SiteOfModel(model, arguments.site));
+  } else {
+    ATTUNE_ASSIGN_OR_RETURN(const BatchId batch, BatchOfEverybody(arguments.batch, config, model.file.config(), known));
+    options.site = SiteOf(batch);
+    options.batch_label = LabelOf(batch);
   }
-  ATTUNE_ASSIGN_OR_RETURN(
-      const SiteTables tables,
-      OpenTables(config, study,
-                 {.site = site,
-                  .features = std::vector<std::string>(model.file.features().begin(), model.file.features().end()),
-                  .allow_harmonized_input = globals.force,
-                  .for_apply = true}));
+  ATTUNE_ASSIGN_OR_RETURN(const SiteTables tables, OpenTables(config, model.file.config(), options));
   LogNotes(*tables.data);
   ATTUNE_RETURN_IF_ERROR(CheckBatchesAreKnown(*tables.data, model, known));
   return WriteHarmonized(*tables.data, *method, model, arguments.out, globals.force);
@@ -109,7 +113,11 @@ void AddApply(CLI::App* app, const Globals* globals, Action* action) {
   CLI::App* command = app->add_subcommand("apply", "Harmonize new subjects of known batches with a saved model");
   command->add_option("--model", arguments->model, "model.json of a finished study")->required();
   AddTableOptions(command, &arguments->tables);
-  command->add_option("--site", arguments->site, "the site of the subjects, where the model has several");
+  auto* site = command->add_option("--site", arguments->site, "the site of the subjects, where the model has several");
+  command
+      ->add_option("--batch", arguments->batch,
+                   "the batch of all subjects, where participants.tsv has no column that says so")
+      ->excludes(site);
   command->add_option("--out", arguments->out, "the derivative folder to write")->required();
   command->callback([=] { *action = [=] { return Apply(*globals, *arguments); }; });
 }

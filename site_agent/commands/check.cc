@@ -48,6 +48,8 @@ absl::Status Check(const Globals& globals, const Arguments& arguments) {
   std::vector<std::string> notes = data.notes();
   ATTUNE_ASSIGN_OR_RETURN(const std::vector<std::string> design, DescribeDesign(CovariatesOf(config), data));
   notes.insert(notes.end(), design.begin(), design.end());
+  ATTUNE_ASSIGN_OR_RETURN(const std::vector<std::string> rare, DescribeRareLevels(CovariatesOf(config), data, kMinCell));
+  notes.insert(notes.end(), rare.begin(), rare.end());
   v1::Approval approval;
   approval.set_allow_missing(v1::ALLOW_MISSING_YES);
   const absl::Status missing = CheckMissing(config, approval, data.features(), data);
@@ -55,7 +57,8 @@ absl::Status Check(const Globals& globals, const Arguments& arguments) {
   if (!missing.ok()) notes.emplace_back(missing.message());
   for (const std::string& note : notes) std::cout << "\nnote: " << note;
   if (!notes.empty()) std::cout << "\n";
-  return CheckBatchSizes(config, data.batches());
+  ATTUNE_RETURN_IF_ERROR(CheckBatchSizes(config, data.batches()));
+  return CheckFewestPeople(data.batches());
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/crash_point.h"
 #include "common/base/files.h"
 #include "common/base/status.h"
 #include "common/base/text.h"
@@ -61,6 +62,7 @@ absl::Status EnrollByInvitation(const Globals& globals, const Arguments& argumen
   }
   ATTUNE_RETURN_IF_ERROR(home.MakeIdentityFolder());
   ATTUNE_ASSIGN_OR_RETURN(const KeyAndRequest own, PendingRequest(home, invitation.site()));
+  CrashPoint("site.request_kept");
   GrpcCourierOptions options{.endpoint = invitation.coordinator(), .ca_pem = invitation.ca_pem()};
   options.patience = PatienceOf(arguments.patience).value_or(options.patience);
   v1::EnrollRequest request;
@@ -68,7 +70,7 @@ absl::Status EnrollByInvitation(const Globals& globals, const Arguments& argumen
   request.set_token(invitation.token());
   request.set_certificate_request_pem(own.request_pem);
   ATTUNE_ASSIGN_OR_RETURN(const v1::EnrollReply reply, Enroll(options, request));
-
+  CrashPoint("site.certificate_received");
   ATTUNE_RETURN_IF_ERROR(WriteFileAtomically(home.IdentityFile("key.pem"), own.key_pem, FileAccess::kOwnerOnly));
   ATTUNE_RETURN_IF_ERROR(
       WriteFileAtomically(home.IdentityFile("certificate.pem"), reply.certificate_pem(), FileAccess::kOwnerOnly));

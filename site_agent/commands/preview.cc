@@ -4,6 +4,7 @@
 #include <iostream>
 #include <map>
 #include <memory>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -15,6 +16,8 @@
 #include "site_agent/answer.h"
 #include "site_agent/commands/command.h"
 #include "site_agent/describe.h"
+#include "site_agent/design_notes.h"
+#include "site_agent/gate.h"
 
 namespace attune {
 namespace {
@@ -86,12 +89,30 @@ absl::Status Preview(const Globals& globals, const Arguments& arguments) {
             << DescribeBatches(tables.data->batches()) << "\nRound 1 sends, "
             << (pooled ? "once, added up over the batches of this site:\n" : "for each batch:\n")
             << DescribeForm(question.form);
-  const absl::Status gate = CheckGate(study, tables, question);
-  std::cout << "\ngate: " << (gate.ok() ? std::string("this would be sent") : absl::StrCat("refused: ", gate.message()))
+  ATTUNE_ASSIGN_OR_RETURN(std::vector<RuleResult> rules, JudgeRules(study, tables, question));
+  if (study.facts.release == Release::kPooled) {
+    rules.push_back({"pooled sums are masked", CheckRelease(study.held.manifest, /*plain_sums=*/false)});
+  }
+  absl::Status refused;
+  std::cout << "\nThis site's rules:\n";
+  for (const RuleResult& rule : rules) {
+    std::cout << (rule.result.ok() ? "  passed   " : "  REFUSED  ") << rule.rule << "\n";
+    if (!rule.result.ok()) std::cout << "           " << rule.result.message() << "\n";
+    refused.Update(rule.result);
+  }
+  ATTUNE_ASSIGN_OR_RETURN(const std::vector<std::string> rare,
+                          DescribeRareLevels(study.facts.covariates, *tables.data, kMinCell));
+  for (const std::string& note : rare) std::cout << "note: " << note << "\n";
+  const absl::Status approved = CheckApproved(study.name(), study.held.sha256, study.approval);
+  std::cout << "\n"
+            << (!refused.ok()    ? "Refused: nothing would be sent."
+                : approved.ok() ? "Approved: 'run' sends this."
+                                : "Not approved yet: nothing is sent before 'attune-site approve'.")
             << "\n";
+  // What would be refused is not written out either.
+  ATTUNE_RETURN_IF_ERROR(refused);
   if (arguments.out.empty()) return absl::OkStatus();
 
-  ATTUNE_RETURN_IF_ERROR(CheckBatchesAreRegistered(study, *tables.data));
   ATTUNE_ASSIGN_OR_RETURN(const auto filled, AnswerQuestion(*study.method, study.facts, question, study.batches, *tables.data,
                                                             {}, globals.Threads()));
   std::map<std::string, Summary> parts = filled;

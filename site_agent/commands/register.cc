@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "common/base/crash_point.h"
 #include "common/base/status.h"
 #include "site_agent/commands/command.h"
 #include "site_agent/gate.h"
@@ -26,12 +27,14 @@ absl::Status Register(const Globals& globals, const Arguments& arguments) {
   LogNotes(*tables.data);
   // What would be refused when the study runs is better said now.
   ATTUNE_RETURN_IF_ERROR(CheckBatchSizes(reply.config(), tables.data->batches()));
+  ATTUNE_RETURN_IF_ERROR(CheckFewestPeople(tables.data->batches()));
   v1::RegisterRequest request;
   request.set_study(arguments.study);
   for (const BatchCount& batch : tables.data->batches()) request.add_batches(LabelOf(batch.batch));
   std::sort(request.mutable_batches()->begin(), request.mutable_batches()->end());
   request.mutable_features()->Add(tables.data->features().begin(), tables.data->features().end());
   ATTUNE_RETURN_IF_ERROR(courier->Register(request));
+  CrashPoint("site.registered");
   spdlog::info("registered for study '{}' with {} batches and {} features{}", arguments.study, request.batches_size(),
                request.features_size(), identity.folder().empty() ? "" : "; bring the folder to the coordinator");
   return absl::OkStatus();

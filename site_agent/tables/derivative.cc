@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "site_agent/tables/derivative.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdint>
-#include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <system_error>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/crash_point.h"
 #include "common/base/digest.h"
 #include "common/base/files.h"
 #include "common/base/status.h"
@@ -24,8 +24,7 @@
 namespace attune {
 namespace {
 
-// The harmonized table while the other files are being written. Left behind only by a process that was killed.
-constexpr char kDraftFile[] = ".desc-harmonized_features.draft.tsv";
+constexpr const char* kFiles[] = {kHarmonizedTable, kHarmonizedSidecar, kModelFile, kDescriptionFile};
 constexpr char kGeneratedBy[] = "\"GeneratedBy\": [\n    {\n      \"Name\": \"attune\"";
 
 std::string PathIn(const std::string& folder, absl::string_view file) {
@@ -55,47 +54,52 @@ void FillIn(const SiteData& data, absl::string_view model_json, v1::Sidecar* sid
   sidecar->set_subjects_excluded(static_cast<std::uint64_t>(excluded));
 }
 
-// A table in the making, which goes with it unless it is put in its place.
-class Draft {
- public:
-  explicit Draft(std::string path) : path_(std::move(path)) {}
-  Draft(const Draft&) = delete;
-  Draft& operator=(const Draft&) = delete;
-  ~Draft() { ::unlink(path_.c_str()); }
-
-  const std::string& path() const { return path_; }
-
-  // Puts it into its place in the same folder, durably.
-  absl::Status MoveTo(const std::string& path, const std::string& folder) const {
-    if (std::rename(path_.c_str(), path.c_str()) != 0) {
-      return absl::InternalError(absl::StrCat("cannot write '", path, "': ", std::strerror(errno)));
-    }
-    const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (descriptor >= 0) {
-      ::fsync(descriptor);
-      ::close(descriptor);
-    }
-    return absl::OkStatus();
+// What cannot be replaced whatever the options.
+absl::Status CheckReplaceable(const std::string& folder) {
+  std::error_code ignored;
+  if (FileExists(folder) && !std::filesystem::is_directory(folder, ignored)) {
+    return absl::InvalidArgumentError(absl::StrCat("'", folder, "' is not a folder; choose another for the output"));
   }
+  for (const char* file : kFiles) {
+    const std::string path = PathIn(folder, file);
+    if (!FileExists(path) || std::filesystem::is_regular_file(path, ignored)) continue;
+    return absl::InvalidArgumentError(absl::StrCat("'", path, "' is in the way and is not a file; choose another folder"));
+  }
+  const std::string description = PathIn(folder, kDescriptionFile);
+  if (!FileExists(description)) return absl::OkStatus();
+  const absl::StatusOr<std::string> text = ReadFile(description, std::uint64_t{1} << 20);
+  if (text.ok() && absl::StrContains(*text, kGeneratedBy)) return absl::OkStatus();
+  return absl::AlreadyExistsError(
+      absl::StrCat("'", description, "' describes a data set that is not Attune's; choose another folder"));
+}
 
- private:
-  const std::string path_;
-};
+// The tables that are read are not to be written over, whatever name they go by.
+absl::Status CheckIsNoInput(const SiteData& data, const std::string& folder) {
+  std::error_code ignored;
+  for (const std::string& input : data.input_paths()) {
+    for (const char* file : kFiles) {
+      if (!std::filesystem::equivalent(input, PathIn(folder, file), ignored)) continue;
+      return absl::AlreadyExistsError(
+          absl::StrCat("the output would replace the table that is read, '", input, "'; choose another folder"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<AtomicFile> Stage(const std::string& path, absl::string_view text) {
+  ATTUNE_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(path, FileAccess::kShared));
+  file.Write(text);
+  ATTUNE_RETURN_IF_ERROR(file.Sync());
+  return file;
+}
 
 }  // namespace
 
 absl::Status CheckDerivativeFree(const std::string& folder, bool force) {
-  const std::string description = PathIn(folder, kDescriptionFile);
-  if (FileExists(description)) {
-    const absl::StatusOr<std::string> text = ReadFile(description, std::uint64_t{1} << 20);
-    if (!text.ok() || !absl::StrContains(*text, kGeneratedBy)) {
-      return absl::AlreadyExistsError(
-          absl::StrCat("'", description, "' describes a data set that is not Attune's; choose another folder"));
-    }
-  }
-  const bool interrupted = FileExists(PathIn(folder, kDraftFile)) && !FileExists(PathIn(folder, kHarmonizedTable));
+  ATTUNE_RETURN_IF_ERROR(CheckReplaceable(folder));
+  const bool interrupted = FileExists(PathIn(folder, kHarmonizedSidecar)) && !FileExists(PathIn(folder, kHarmonizedTable));
   if (force || interrupted) return absl::OkStatus();
-  for (const char* file : {kHarmonizedTable, kHarmonizedSidecar, kModelFile, kDescriptionFile}) {
+  for (const char* file : kFiles) {
     if (FileExists(PathIn(folder, file))) {
       return absl::AlreadyExistsError(
           absl::StrCat("'", PathIn(folder, file), "' exists; choose another folder, or --force to replace what is there"));
@@ -110,24 +114,30 @@ absl::Status WriteDerivative(const SiteData& data, absl::FunctionRef<absl::Statu
     return absl::InvalidArgumentError(absl::StrCat("'", sidecar.study(), "' is no name of a study"));
   }
   ATTUNE_RETURN_IF_ERROR(CheckDerivativeFree(options.folder, options.force));
+  ATTUNE_RETURN_IF_ERROR(CheckIsNoInput(data, options.folder));
   ATTUNE_RETURN_IF_ERROR(MakeFolder(options.folder, FileAccess::kShared));
   FillIn(data, model_json, &sidecar);
 
-  // What can fail on the data comes first, beside the files of an earlier run.
-  const Draft draft(PathIn(options.folder, kDraftFile));
-  ATTUNE_RETURN_IF_ERROR(data.WriteTable(draft.path(), apply));
-  // From here on the old table must not stand beside a new model.
+  // Everything that can fail, on the data or on the disk, comes before the files of an earlier run are touched.
   const std::string table = PathIn(options.folder, kHarmonizedTable);
+  ATTUNE_ASSIGN_OR_RETURN(TsvWriter staged_table, data.StageTable(table, apply));
+  ATTUNE_RETURN_IF_ERROR(staged_table.Sync());
+  const std::vector<std::pair<const char*, std::string>> files = {{kHarmonizedSidecar, ToJson(sidecar)},
+                                                                  {kDescriptionFile, Description(sidecar.study())},
+                                                                  {kModelFile, std::string(model_json)}};
+  std::vector<AtomicFile> staged;
+  for (const auto& [name, text] : files) {
+    ATTUNE_ASSIGN_OR_RETURN(AtomicFile file, Stage(PathIn(options.folder, name), text));
+    staged.push_back(std::move(file));
+  }
+  CrashPoint("site.output_staged");
+  // From here on the old table must not stand beside a new model.
   if (::unlink(table.c_str()) != 0 && errno != ENOENT) {
     return absl::InternalError(absl::StrCat("cannot replace '", table, "': ", std::strerror(errno)));
   }
-  const std::vector<std::pair<const char*, std::string>> files = {{kDescriptionFile, Description(sidecar.study())},
-                                                                  {kModelFile, std::string(model_json)},
-                                                                  {kHarmonizedSidecar, ToJson(sidecar)}};
-  for (const auto& [name, text] : files) {
-    ATTUNE_RETURN_IF_ERROR(WriteFileAtomically(PathIn(options.folder, name), text, FileAccess::kShared));
-  }
-  return draft.MoveTo(table, options.folder);
+  for (AtomicFile& file : staged) ATTUNE_RETURN_IF_ERROR(std::move(file).Commit());
+  CrashPoint("site.model_written");
+  return std::move(staged_table).Commit();
 }
 
 }  // namespace attune

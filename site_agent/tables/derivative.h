@@ -29,15 +29,17 @@ struct DerivativeOptions {
   bool force = false;  // replaces an earlier derivative of ours
 };
 
-// Whether the folder is free for a derivative: ask before any work is done. Fails with AlreadyExists when one of the files
-// exists and not `force`, or, even so, when the folder is a data set that another program described. What a run left behind
-// that was killed before its table stood may be replaced.
+// Whether the folder is free for a derivative: ask before any work is done. Fails with InvalidArgument when there is something
+// that is no folder, or one of the files is none, and with AlreadyExists when one of the files exists and not `force`, or, even
+// so, when the folder is a data set that another program described. What a run left behind that was killed before its table
+// stood may be replaced.
 absl::Status CheckDerivativeFree(const std::string& folder, bool force);
 
 // Writes the four files. The table appears last: where it stands, all of it is complete and belongs together. An error leaves
-// what was there before. `apply` as in SiteData::WriteTable. Of the sidecar the caller gives description, study, manifest,
+// what was there before. `apply` as in SiteData::StageTable. Of the sidecar the caller gives description, study, manifest,
 // method, covariates and notes; the rest follows from the data and the model and is filled in here. Fails as
-// CheckDerivativeFree and WriteTable do.
+// CheckDerivativeFree and StageTable do, and with AlreadyExists, whatever `force`, when a file would replace a table that is
+// read.
 absl::Status WriteDerivative(const SiteData& data, absl::FunctionRef<absl::Status(const Subject&, std::span<double> out)> apply,
                              v1::Sidecar sidecar, absl::string_view model_json, const DerivativeOptions& options);
 

@@ -48,12 +48,13 @@ class Join {
     }
     const PersonOfId::const_iterator person = Find(cell);
     if (person == people_.end()) {
+      if (unknown_.empty()) first_unknown_ = row;
       unknown_.push_back(absl::StrCat(cell, " (line ", table_.file.LineOf(row), ")"));
       return absl::OkStatus();
     }
     std::size_t& place = row_of_[person->second];
     if (place != kNoRow) {
-      return absl::InvalidArgumentError(absl::StrCat(table_.file.Where(row), ": '", person->first, "' is in line ",
+      return absl::InvalidArgumentError(absl::StrCat(table_.file.Where(row, table_.id_column), ": '", person->first, "' is in line ",
                                                      table_.file.LineOf(place), " already; keep one row per id"));
     }
     place = row;
@@ -62,7 +63,8 @@ class Join {
 
   absl::StatusOr<std::vector<std::size_t>> Finish(const std::string& participants_path, std::vector<std::string>* notes) && {
     if (!unknown_.empty()) {
-      return absl::InvalidArgumentError(absl::StrCat(table_.file.path(), ": ", unknown_.size(), " ids are not in '",
+      return absl::InvalidArgumentError(absl::StrCat(table_.file.Where(first_unknown_, table_.id_column), ": ", unknown_.size(),
+                                                     unknown_.size() == 1 ? " id is not in '" : " ids are not in '",
                                                      participants_path, "': ", JoinSome(unknown_),
                                                      "; add them there or remove these rows"));
     }
@@ -71,7 +73,8 @@ class Join {
       if (row_of_[person] == kNoRow) absent.push_back(id);
     }
     if (!absent.empty()) {
-      return absl::InvalidArgumentError(absl::StrCat(table_.file.path(), ": lacks ", absent.size(), " ids of '",
+      return absl::InvalidArgumentError(absl::StrCat(table_.file.path(), ": column '", table_.file.header()[table_.id_column],
+                                                     "': lacks ", absent.size(), absent.size() == 1 ? " id of '" : " ids of '",
                                                      participants_path, "': ", JoinSome(absent),
                                                      "; add their rows, or remove them from that file"));
     }
@@ -102,6 +105,7 @@ class Join {
   const PersonOfId& people_;
   std::vector<std::size_t> row_of_;
   std::vector<std::string> unknown_;
+  std::size_t first_unknown_ = 0;
   std::size_t stripped_ = 0;
   std::size_t prefixed_ = 0;
 };

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/base/text.h"
@@ -21,6 +22,13 @@ struct Repeated {
   TableColumn again;
 };
 
+// "1500.0" and "1500.000000": FreeSurfer's tools write the same number in several ways.
+bool SameNumber(const std::string& a, const std::string& b) {
+  const absl::StatusOr<double> x = ParseDouble(a);
+  const absl::StatusOr<double> y = ParseDouble(b);
+  return x.ok() && y.ok() && *x == *y;
+}
+
 // Whether the columns say the same of every person; one person's rows are read once.
 absl::Status CheckSame(const std::vector<FeatureTable>& tables, const std::vector<Repeated>& repeated) {
   const std::size_t people = repeated.empty() ? 0 : tables.front().row_of.size();
@@ -33,7 +41,7 @@ absl::Status CheckSame(const std::vector<FeatureTable>& tables, const std::vecto
     for (const auto& [first, again] : repeated) {
       const std::string& here = cells[first.table][first.column];
       const std::string& there = cells[again.table][again.column];
-      if (here == there) continue;
+      if (here == there || SameNumber(here, there)) continue;
       const FeatureTable& one = tables[first.table];
       const FeatureTable& two = tables[again.table];
       return absl::InvalidArgumentError(absl::StrCat(
@@ -80,7 +88,7 @@ absl::StatusOr<std::map<std::string, const v1::ColumnMapping*>> RenamedFeatures(
 }  // namespace
 
 bool IsWholeHeadMeasure(absl::string_view name) {
-  return name == "eTIV" || name == "EstimatedTotalIntraCranialVol" || name == "BrainSegVol" || name == "BrainSegVolNotVent";
+  return name == "eTIV" || name == "EstimatedTotalIntraCranialVol" || absl::StartsWith(name, "BrainSegVol");
 }
 
 absl::StatusOr<std::vector<TableColumn>> JoinColumns(const std::vector<FeatureTable>& tables, const DelimitedFile& participants,

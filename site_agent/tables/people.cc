@@ -36,8 +36,11 @@ absl::StatusOr<LabelColumn> LabelColumnFor(const DelimitedFile& table, const Col
 // The batch labels of rows.
 class BatchReader {
  public:
-  static absl::StatusOr<BatchReader> Create(const DelimitedFile& table, const v1::StudyConfig& study, const ColumnMap& map) {
+  static absl::StatusOr<BatchReader> Create(const DelimitedFile& table, const v1::StudyConfig& study, const ColumnMap& map,
+                                            const SiteDataOptions& options) {
     BatchReader reader(table);
+    reader.only_label_ = options.batch_label.empty() ? kOnlyBatchLabel : options.batch_label;
+    if (!options.batch_label.empty()) return reader;
     for (const std::string& name : study.batch()) {
       ATTUNE_ASSIGN_OR_RETURN(LabelColumn column, LabelColumnFor(table, map, name, "the batch"));
       reader.columns_.push_back(column);
@@ -46,7 +49,7 @@ class BatchReader {
   }
 
   absl::StatusOr<std::string> Read(std::size_t row, const Cells& cells) {
-    if (columns_.empty()) return std::string(kOnlyBatchLabel);
+    if (columns_.empty()) return only_label_;
     std::vector<std::string> parts;
     for (const LabelColumn& column : columns_) {
       const std::string where = table_->Where(row, column.column);
@@ -80,6 +83,7 @@ class BatchReader {
 
   const DelimitedFile* table_;
   std::vector<LabelColumn> columns_;
+  std::string only_label_;  // everybody's, where there are no columns
   std::map<std::string, std::vector<std::string>> parts_by_label_;
 };
 
@@ -189,7 +193,7 @@ absl::StatusOr<People> ReadPeople(const DelimitedFile& table, const v1::SiteConf
   }
   if (table.row_count() == 0) return absl::InvalidArgumentError(absl::StrCat(table.path(), ": no rows below the header"));
   ATTUNE_ASSIGN_OR_RETURN(const DesignReader design, DesignReader::Create(study, map, table));
-  ATTUNE_ASSIGN_OR_RETURN(BatchReader batches, BatchReader::Create(table, study, map));
+  ATTUNE_ASSIGN_OR_RETURN(BatchReader batches, BatchReader::Create(table, study, map, options));
   ATTUNE_ASSIGN_OR_RETURN(FitReader fit, FitReader::Create(table, study, map, options));
 
   People people;
@@ -204,7 +208,7 @@ absl::StatusOr<People> ReadPeople(const DelimitedFile& table, const v1::SiteConf
     ATTUNE_ASSIGN_OR_RETURN(person.id, ReadId(table, row, *id_column, cells));
     const auto [first, added] = row_of_id.emplace(person.id, row);
     if (!added) {
-      return absl::InvalidArgumentError(absl::StrCat(table.Where(row), ": '", person.id, "' is in line ",
+      return absl::InvalidArgumentError(absl::StrCat(table.Where(row, *id_column), ": '", person.id, "' is in line ",
                                                      table.LineOf(first->second), " already; keep one row per id"));
     }
     ATTUNE_ASSIGN_OR_RETURN(labels[row], batches.Read(row, cells));

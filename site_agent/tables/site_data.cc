@@ -14,10 +14,10 @@
 #include "common/base/text.h"
 #include "common/tables/delimited.h"
 #include "common/tables/tsv_writer.h"
+#include "common/wire/harmonized_input.h"
 #include "site_agent/tables/column_map.h"
 #include "site_agent/tables/feature_columns.h"
 #include "site_agent/tables/feature_tables.h"
-#include "site_agent/tables/harmonized_input.h"
 #include "site_agent/tables/people.h"
 
 namespace attune {
@@ -45,11 +45,12 @@ absl::Status CheckNotHarmonized(const std::string& path, bool allow, std::vector
 
 class TableSiteData final : public SiteData {
  public:
-  TableSiteData(People people, std::vector<FeatureTable> tables, FeatureColumns columns, std::vector<v1::FileDigest> inputs,
-                std::vector<std::string> notes)
+  TableSiteData(People people, std::vector<FeatureTable> tables, FeatureColumns columns, std::vector<std::string> input_paths,
+                std::vector<v1::FileDigest> inputs, std::vector<std::string> notes)
       : people_(std::move(people)),
         tables_(std::move(tables)),
         columns_(std::move(columns)),
+        input_paths_(std::move(input_paths)),
         inputs_(std::move(inputs)),
         notes_(std::move(notes)),
         by_id_(people_.rows.size()) {
@@ -62,6 +63,7 @@ class TableSiteData final : public SiteData {
   const std::vector<std::string>& features() const override { return features_; }
   const std::vector<BatchCount>& batches() const override { return people_.batches; }
   const std::vector<std::string>& notes() const override { return notes_; }
+  const std::vector<std::string>& input_paths() const override { return input_paths_; }
   const std::vector<v1::FileDigest>& inputs() const override { return inputs_; }
 
   absl::Status ForEach(absl::FunctionRef<absl::Status(const Subject&)> visit) const override {
@@ -75,8 +77,8 @@ class TableSiteData final : public SiteData {
     return absl::OkStatus();
   }
 
-  absl::Status WriteTable(const std::string& path,
-                          absl::FunctionRef<absl::Status(const Subject&, std::span<double> out)> apply) const override;
+  absl::StatusOr<TsvWriter> StageTable(
+      const std::string& path, absl::FunctionRef<absl::Status(const Subject&, std::span<double> out)> apply) const override;
 
  private:
   using JoinedRow = std::vector<std::string>;  // one cell per joined column
@@ -129,6 +131,7 @@ class TableSiteData final : public SiteData {
   const People people_;
   const std::vector<FeatureTable> tables_;
   const FeatureColumns columns_;
+  const std::vector<std::string> input_paths_;
   const std::vector<v1::FileDigest> inputs_;
   const std::vector<std::string> notes_;
   std::vector<std::string> features_;
@@ -151,8 +154,8 @@ absl::Status TableSiteData::ReplaceFeatures(const Subject& subject, std::span<co
   return absl::OkStatus();
 }
 
-absl::Status TableSiteData::WriteTable(const std::string& path,
-                                       absl::FunctionRef<absl::Status(const Subject&, std::span<double> out)> apply) const {
+absl::StatusOr<TsvWriter> TableSiteData::StageTable(
+    const std::string& path, absl::FunctionRef<absl::Status(const Subject&, std::span<double> out)> apply) const {
   std::vector<std::size_t> person_of_row(people_.rows.size());
   for (std::size_t person = 0; person < person_of_row.size(); ++person) person_of_row[tables_.front().row_of[person]] = person;
 
@@ -175,7 +178,7 @@ absl::Status TableSiteData::WriteTable(const std::string& path,
     }
     writer.WriteRow(row);
   }
-  return std::move(writer).Commit();
+  return writer;
 }
 
 v1::FileDigest DigestOf(const DelimitedFile& file) {
@@ -210,8 +213,10 @@ absl::StatusOr<std::unique_ptr<SiteData>> SiteData::Open(const v1::SiteConfig& s
   ATTUNE_ASSIGN_OR_RETURN(FeatureColumns columns, SelectFeatures(tables, participants, people, study, map, options, &notes));
   std::vector<v1::FileDigest> inputs = {DigestOf(participants)};
   for (const FeatureTable& table : tables) inputs.push_back(DigestOf(table.file));
-  return std::make_unique<TableSiteData>(std::move(people), std::move(tables), std::move(columns), std::move(inputs),
-                                         std::move(notes));
+  std::vector<std::string> input_paths = {participants_path};
+  input_paths.insert(input_paths.end(), feature_paths.begin(), feature_paths.end());
+  return std::make_unique<TableSiteData>(std::move(people), std::move(tables), std::move(columns), std::move(input_paths),
+                                         std::move(inputs), std::move(notes));
 }
 
 }  // namespace attune

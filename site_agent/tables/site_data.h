@@ -16,6 +16,7 @@
 #include "attune/v1/config.pb.h"
 #include "attune/v1/outputs.pb.h"
 #include "common/kernel/cohort.h"
+#include "common/tables/tsv_writer.h"
 
 namespace attune {
 
@@ -27,6 +28,7 @@ struct SiteDataOptions {
   std::vector<std::string> features;
   bool allow_harmonized_input = false;  // --force: read a table that carries our sidecar
   bool for_apply = false;               // a model is applied: fit_on columns need not be there
+  std::string batch_label;              // everybody's batch, whatever the study's columns; empty: as these say
 };
 
 struct BatchCount {
@@ -49,14 +51,17 @@ class SiteData : public Cohort {
   virtual const std::vector<BatchCount>& batches() const = 0;  // sorted by id
   // For people: columns set aside, merged hemispheres, mapped names.
   virtual const std::vector<std::string>& notes() const = 0;
-  // SHA-256 of every input file, in the order of site.yaml; names without folders.
+  // Every input file, in the order of site.yaml.
+  virtual const std::vector<std::string>& input_paths() const = 0;
+  // Their SHA-256; names without folders.
   virtual const std::vector<v1::FileDigest>& inputs() const = 0;
 
-  // Writes the table again, at `path` (.tsv), atomically: the same columns, order and ids; features as `apply` returns them,
-  // with 17 significant digits; cells that come back unchanged keep their text; other columns keep theirs; features of excluded
-  // rows and missing values are n/a. `apply` is called once per row that is not excluded, in the order of rows.
-  virtual absl::Status WriteTable(const std::string& path,
-                                  absl::FunctionRef<absl::Status(const Subject&, std::span<double> out)> apply) const = 0;
+  // Writes the table again, for `path` (.tsv), where the caller's Commit puts it: the same columns, order and ids; features as
+  // `apply` returns them, with 17 significant digits; cells that come back unchanged keep their text; other columns keep theirs;
+  // features of excluded rows and missing values are n/a. `apply` is called once per row that is not excluded, in the order of
+  // rows.
+  virtual absl::StatusOr<TsvWriter> StageTable(
+      const std::string& path, absl::FunctionRef<absl::Status(const Subject&, std::span<double> out)> apply) const = 0;
 };
 
 }  // namespace attune

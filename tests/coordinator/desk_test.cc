@@ -4,9 +4,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <thread>
 
+#include "absl/strings/match.h"
 #include "coordinator/errors.h"
 #include "tests/coordinator/fixture.h"
 
@@ -36,7 +38,8 @@ TEST_F(DeskTest, CreateStudy_TwiceTheSame) {
 
 TEST_F(DeskTest, CreateStudy_AnotherOfThatName) {
   ASSERT_OK(desk_->CreateStudy(Config(), false));
-  EXPECT_THAT(desk_->CreateStudy(Config("min_batch_size: 20\n"), false), StatusIs(Code::kAlreadyExists, HasSubstr("'demo'")));
+  EXPECT_THAT(desk_->CreateStudy(Config("min_batch_size: 20\n"), false),
+              StatusIs(Code::kFailedPrecondition, HasSubstr("'demo' with another study file exists")));
 }
 
 TEST_F(DeskTest, CreateStudy_PooledNeedsSimulation) {
@@ -165,6 +168,29 @@ TEST_F(DeskTest, Next_AnotherManifest) {
               StatusIs(Code::kFailedPrecondition, AllOf(HasSubstr(manifest_sha256_), HasSubstr(std::string(64, '0')))));
 }
 
+TEST_F(DeskTest, EveryCall_AnotherManifest) {
+  StartDemo();
+  Upload upload = AnswerOf("north");
+  const std::string question = Status().rounds[0].question_sha256;
+  v1::Chunk chunk;
+  chunk.set_data(upload.bytes);
+  const std::string right = manifest_sha256_;
+  manifest_sha256_ = std::string(64, '0');
+  upload.header.set_manifest_sha256(manifest_sha256_);
+  const auto refused = StatusIs(Code::kFailedPrecondition, AllOf(HasSubstr(right), HasSubstr(manifest_sha256_)));
+  EXPECT_THAT(desk_->GetUpload("north", upload.header), refused);
+  EXPECT_THAT(desk_->Append("north", upload.header, chunk), refused);
+  EXPECT_THAT(desk_->FinishUpload("north", upload.header), refused);
+  EXPECT_THAT(desk_->BundlePath("north", FetchOf(question)), refused);
+  EXPECT_THAT(desk_->Report("north", ReportOf(v1::SITE_STATE_STOPPED_BY_ERROR)), refused);
+  EXPECT_THAT(Status().reports, IsEmpty());
+}
+
+TEST_F(DeskTest, Next_SaysOfWhichManifest) {
+  StartDemo();
+  EXPECT_EQ(desk_->Next("north", NextOf())->manifest_sha256(), manifest_sha256_);
+}
+
 TEST_F(DeskTest, Next_NotOnRoster) {
   StartDemo();
   EXPECT_THAT(desk_->Next("west", NextOf()), StatusIs(Code::kPermissionDenied, HasSubstr("'west'")));
@@ -239,6 +265,32 @@ TEST_F(DeskTest, OrderOfArrival_SameBytes) {
   EXPECT_EQ(first.correction->evidence_sha256, second.correction->evidence_sha256);
 }
 
+TEST_F(DeskTest, OrderOfRegistrationAndArrival_ManySites_SameBytes) {
+  // Values whose sum depends on the order of adding.
+  const auto run = [](DeskTest& test, std::vector<std::string> order) {
+    ASSERT_OK(test.desk_->CreateStudy(test.Config(), false));
+    for (const std::string& site : order) ASSERT_OK(test.desk_->Register(site, Registration({"x"})));
+    ASSERT_OK_AND_ASSIGN(test.manifest_sha256_, test.desk_->StartStudy("demo"));
+    for (int round = 0; round < 2; ++round) {
+      std::reverse(order.begin() + 1, order.end());
+      for (const std::string& site : order) {
+        ASSERT_OK(test.Submit(site, test.AnswerOf(site, 0.1 * static_cast<double>(site.back() - '0') / 3)));
+      }
+    }
+  };
+  run(*this, {"site1", "site2", "site3", "site4", "site5"});
+  Another other;
+  other.SetUp();
+  run(other, {"site4", "site2", "site5", "site1", "site3"});
+  const StudyStatus first = Status();
+  const StudyStatus second = other.Status();
+  ASSERT_TRUE(first.correction.has_value() && second.correction.has_value());
+  EXPECT_EQ(first.manifest_sha256, second.manifest_sha256);
+  EXPECT_EQ(first.rounds[1].question_sha256, second.rounds[1].question_sha256);
+  EXPECT_EQ(first.correction->common_sha256, second.correction->common_sha256);
+  EXPECT_EQ(first.correction->by_site, second.correction->by_site);
+}
+
 TEST_F(DeskTest, Pooled_SumsOnly) {
   StartDemo("release: pooled\n", true);
   AnswerBothRounds({"south", "north"});
@@ -304,6 +356,46 @@ TEST_F(DeskTest, Upload_AnotherAnswer) {
   StartDemo();
   ASSERT_OK(Submit("north", AnswerOf("north")));
   EXPECT_THAT(Submit("north", AnswerOf("north", 0.5)), StatusIs(Code::kFailedPrecondition, HasSubstr("another answer")));
+}
+
+TEST_F(DeskTest, Upload_AnotherBegun_TakesThePlaceOfTheLast) {
+  StartDemo();
+  const auto kept = [&] {
+    std::size_t count = 0;
+    for (const auto& entry : std::filesystem::directory_iterator(folder_ / "blobs/scratch")) {
+      count += absl::StrContains(entry.path().filename().string(), "upload") ? 1 : 0;
+    }
+    return count;
+  };
+  // However many a site begins, one is kept.
+  for (int i = 1; i <= 5; ++i) {
+    const Upload upload = AnswerOf("north", i);
+    v1::Chunk chunk;
+    chunk.set_data(upload.bytes.substr(0, 100));
+    ASSERT_OK(desk_->Append("north", upload.header, chunk));
+    EXPECT_EQ(kept(), 1u);
+  }
+  ASSERT_OK(Submit("south", AnswerOf("south")));  // another site's is another's
+  EXPECT_EQ(kept(), 1u);
+  ASSERT_OK(Submit("north", AnswerOf("north")));
+  EXPECT_EQ(kept(), 0u);
+}
+
+TEST_F(DeskTest, Upload_BoundToAnotherManifest) {
+  StartDemo();
+  Upload upload = AnswerOf("south");
+  ASSERT_OK_AND_ASSIGN(const Bundle bundle, OpenBundle(folder_ / "answer", v1::BUNDLE_KIND_ANSWER, {"", 0, ""}));
+  upload = UploadOf({std::string(64, '0'), 1, Status().rounds[0].question_sha256}, bundle.parts);
+  EXPECT_THAT(Submit("south", upload), StatusIs(Code::kInvalidArgument, HasSubstr("manifest")));
+}
+
+TEST_F(DeskTest, Upload_HeaderFarTooLarge_IsNotParsed) {
+  StartDemo();
+  Form many;
+  for (int i = 0; i < 2000; ++i) many.push_back({.name = absl::StrCat("block", i), .rows = 0, .cols = 0});
+  const BundleBinding binding{manifest_sha256_, 1, Status().rounds[0].question_sha256};
+  EXPECT_THAT(Submit("south", UploadOf(binding, {{"south/s1", Summary::Zero(many)}})),
+              StatusIs(Code::kDataLoss, HasSubstr("header is too large")));
 }
 
 TEST_F(DeskTest, Upload_OtherSitesAnswer) {
@@ -391,6 +483,19 @@ TEST_F(DeskTest, MethodFails_StudyFails) {
   EXPECT_THAT(desk_->CloseStudy("demo"), StatusIs(Code::kFailedPrecondition, HasSubstr("failed")));
 }
 
+TEST_F(DeskTest, AnswersThatOverflow_StudyFails) {
+  StartDemo();
+  ASSERT_OK_AND_ASSIGN(const Bundle question,
+                       OpenBundle(blobs_->PathOf(Status().rounds[0].question_sha256), v1::BUNDLE_KIND_QUESTION, {"", 0, ""}));
+  Summary huge = Summary::Zero(QuestionOf(question)->form);
+  for (const BlockSpec& spec : Form(huge.form())) huge.Mutable(spec.name).setConstant(1.7e308);
+  const BundleBinding binding{manifest_sha256_, 1, Status().rounds[0].question_sha256};
+  ASSERT_OK(Submit("south", AnswerOf("south")));
+  ASSERT_OK(Submit("north", UploadOf(binding, {{"north/n1", huge}, {"north/n2", huge}})));
+  EXPECT_EQ(Status().state, v1::STUDY_STATE_FAILED);
+  EXPECT_THAT(Status().failure, HasSubstr("not finite"));
+}
+
 TEST_F(DeskTest, Close_StopsSites) {
   StartDemo();
   const Upload upload = AnswerOf("north");
@@ -406,8 +511,12 @@ TEST_F(DeskTest, Close_BeforeStart) {
   ASSERT_OK(desk_->CreateStudy(Config(), false));
   ASSERT_OK(desk_->Register("north", Registration({"n1"})));
   ASSERT_OK(desk_->CloseStudy("demo"));
-  ASSERT_OK_AND_ASSIGN(const v1::NextReply next, desk_->Next("north", NextOf()));
-  EXPECT_EQ(next.task(), v1::NextReply::TASK_STOPPED);
+  EXPECT_THAT(desk_->Next("north", NextOf()), StatusIs(Code::kFailedPrecondition, HasSubstr("closed before it started")));
+  // Nothing that a site says may make the journal unreadable.
+  EXPECT_THAT(desk_->Report("north", ReportOf(v1::SITE_STATE_STOPPED_BY_ERROR)),
+              StatusIs(Code::kFailedPrecondition, HasSubstr("closed before it started")));
+  EXPECT_EQ(Status().state, v1::STUDY_STATE_CLOSED);
+  EXPECT_OK(desk_->ListStudies());
 }
 
 TEST_F(DeskTest, Report_BeforeCorrection) {

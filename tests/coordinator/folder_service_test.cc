@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <filesystem>
 
 #include "tests/coordinator/fixture.h"
@@ -110,6 +111,39 @@ TEST_F(FolderServiceTest, RefusedRequest_IsToldAndForgotten) {
   Put("north", "demo.register.pb", Registration({"n1"}).SerializeAsString());
   ASSERT_OK(service_->Sweep());
   EXPECT_FALSE(InInbox("north", "demo.error.pb"));
+}
+
+TEST_F(FolderServiceTest, RefusedRequest_DoesNotKeepTheOthersBack) {
+  StartDemo();
+  // Registered again with other scanners after the start: refused for ever.
+  Put("north", "demo.register.pb", Registration({"other"}).SerializeAsString());
+  PutAnswer("north");
+  ASSERT_OK(service_->Sweep());
+  EXPECT_EQ(Get<v1::FolderError>("north", "demo.error.pb").code(), static_cast<int>(Code::kFailedPrecondition));
+  EXPECT_EQ(Status().rounds[0].answers.count("north"), 1u);
+}
+
+TEST_F(FolderServiceTest, DamagedBundleInTheInbox_IsBroughtAgain) {
+  StartDemo();
+  ASSERT_OK(service_->Sweep());
+  const std::string name = absl::StrCat("north/inbox/", Status().rounds[0].question_sha256, ".bundle");
+  const std::string good = root_.Read(name);
+  root_.Write(name, std::string(good.size(), 'x'));
+  fs::last_write_time(root_ / name, fs::last_write_time(root_ / name) + std::chrono::seconds(5));
+  ASSERT_OK(service_->Sweep());
+  EXPECT_EQ(root_.Read(name), good);
+}
+
+TEST_F(FolderServiceTest, LinkWhereAFileIsWritten_IsReplacedNotFollowed) {
+  ASSERT_OK(desk_->CreateStudy(Config(), false));
+  const std::string secret = folder_.Write("authority.key", "secret");
+  fs::create_directories(root_ / "north/inbox");
+  for (const char* name : {"demo.study.pb", "demo.study.pb.partial"}) {
+    fs::create_symlink(secret, root_ / (std::string("north/inbox/") + name));
+  }
+  ASSERT_OK(service_->Sweep());
+  EXPECT_EQ(folder_.Read("authority.key"), "secret");
+  EXPECT_EQ(Get<v1::GetStudyReply>("north", "demo.study.pb").state(), v1::STUDY_STATE_RECRUITING);
 }
 
 TEST_F(FolderServiceTest, UnknownStudy_IsTold) {

@@ -247,6 +247,7 @@ TEST_F(GrpcServiceTest, Next_EndsWhenTheServerStops) {
   const auto north = DialAs("north");
   v1::NextRequest request = NextOf();
   request.set_wait_ms(10'000);
+  ASSERT_TRUE(GetStudy(*north).ok());  // connected: what follows is about the call alone
   std::thread stop([&] {
     std::this_thread::sleep_for(std::chrono::milliseconds(300));
     server_->Shutdown();

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The same bytes, whatever happens on the way: the order of rows and sites, threads, the carrier, and kill -9 at every step.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <map>
 #include <string>
 #include <thread>
@@ -14,6 +16,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "coordinator/simulate/process.h"
 #include "tests/end_to_end/runner.h"
@@ -51,7 +54,8 @@ void ExpectSameBytes(const std::map<std::string, std::string>& expected, const s
 struct Crash {
   const char* process;
   const char* point;
-  const char* release;
+  const char* release = "per_batch";
+  const char* via = "grpc";
 };
 
 class KillAt : public ::testing::TestWithParam<Crash> {};
@@ -59,40 +63,75 @@ class KillAt : public ::testing::TestWithParam<Crash> {};
 TEST_P(KillAt, FinishesWithTheSameBytes) {
   const TempFolder temp;
   const Crash& crash = GetParam();
-  const ProgramResult run = Simulate(temp / "out", {"--demo", "--release", crash.release, "--plain-sums", "--crash-at",
-                                                    absl::StrCat(crash.process, "=", crash.point)});
+  const ProgramResult run =
+      Simulate(temp / "out", {"--demo", "--release", crash.release, "--plain-sums", "--via", crash.via, "--crash-at",
+                              absl::StrCat(crash.process, "=", crash.point)});
   ASSERT_EQ(run.exit_code, 0) << run.output;
   // Otherwise the point was never reached and nothing was tested.
   EXPECT_TRUE(absl::StrContains(run.output, absl::StrCat(crash.process, " was killed as planned"))) << run.output;
   ExpectSameBytes(Undisturbed(crash.release), Results(temp / "out"));
 }
 
+// Every crash point of the programs, in the order of a study. `grep -r CrashPoint` finds them.
 constexpr Crash kCrashes[] = {
-    {"coordinator", "coordinator.upload_chunk_kept", "per_batch"},
-    {"coordinator", "coordinator.answer_adopted:3", "per_batch"},
-    {"coordinator", "coordinator.answer_recorded:2", "per_batch"},
-    {"coordinator", "coordinator.answer_recorded:4", "per_batch"},
-    {"coordinator", "coordinator.outcome_written", "per_batch"},
-    {"coordinator", "coordinator.outcome_recorded", "per_batch"},
-    {"coordinator", "coordinator.report_recorded:2", "per_batch"},
+    // The operator's commands: invite, create, start.
+    {"operator", "journal_before_commit"},
+    {"operator", "journal_after_commit"},
+    {"operator", "coordinator.started"},
+    // Enrolling, registering, approving.
+    {"davos", "site.request_kept"},
+    {"davos", "site.certificate_received"},
+    {"davos", "site.registered"},
+    {"davos", "site.manifest_kept"},
+    {"coordinator", "journal_before_commit:2"},  // a site enrols
+    {"coordinator", "journal_after_commit:2"},
+    {"coordinator", "journal_before_commit:6"},  // a site registers
+    {"coordinator", "journal_after_commit:6"},
+    // Answering.
+    {"davos", "site.own_written"},
+    {"davos", "site.answer_written"},
+    {"davos", "site.submit_chunk"},
+    {"davos", "site.submitted"},
+    {"coordinator", "coordinator.upload_chunk_kept"},
+    {"coordinator", "coordinator.answer_adopted:3"},
+    {"coordinator", "coordinator.answer_recorded:2"},
+    {"coordinator", "coordinator.answer_recorded:4"},
+    {"coordinator", "coordinator.outcome_written"},
+    {"coordinator", "coordinator.outcome_recorded"},
+    // Correcting.
+    {"davos", "site.fetch_chunk"},
+    {"davos", "site.fetch_chunk:3"},
+    {"davos", "site.correction_fetched"},
+    {"davos", "site.harmonizing"},
+    {"davos", "site.output_staged"},
+    {"davos", "site.model_written"},
+    {"davos", "site.harmonized"},
+    {"davos", "site.reported"},
+    {"coordinator", "coordinator.report_recorded:2"},
+    // Two rounds.
+    {"coordinator", "coordinator.upload_chunk_kept:6", "pooled"},
+    {"coordinator", "coordinator.answer_recorded:5", "pooled"},
     {"coordinator", "coordinator.outcome_written", "pooled"},
     {"coordinator", "coordinator.outcome_recorded", "pooled"},
     {"coordinator", "coordinator.outcome_recorded:2", "pooled"},
-    {"davos", "site.own_written", "per_batch"},
-    {"davos", "site.answer_written", "per_batch"},
-    {"davos", "site.submit_chunk", "per_batch"},
-    {"davos", "site.submitted", "per_batch"},
-    {"davos", "site.correction_fetched", "per_batch"},
-    {"davos", "site.model_written", "per_batch"},
-    {"davos", "site.harmonized", "per_batch"},
-    {"davos", "site.reported", "per_batch"},
     {"davos", "site.answer_written:2", "pooled"},
     {"davos", "site.submitted:2", "pooled"},
     {"davos", "site.model_written", "pooled"},
+    // By folder.
+    {"coordinator", "journal_before_commit", "per_batch", "folder"},
+    {"coordinator", "coordinator.upload_chunk_kept", "per_batch", "folder"},
+    {"coordinator", "coordinator.answer_recorded:2", "per_batch", "folder"},
+    {"coordinator", "coordinator.outcome_written", "per_batch", "folder"},
+    {"coordinator", "coordinator.report_recorded:2", "per_batch", "folder"},
+    {"davos", "site.answer_written", "per_batch", "folder"},
+    {"davos", "site.submitted", "per_batch", "folder"},
+    {"davos", "site.correction_fetched", "per_batch", "folder"},
+    {"davos", "site.reported", "per_batch", "folder"},
 };
 
 INSTANTIATE_TEST_SUITE_P(EveryStep, KillAt, ::testing::ValuesIn(kCrashes), [](const auto& param) {
-  std::string name = absl::StrCat(param.param.process, "_", param.param.point, "_", param.param.release);
+  std::string name =
+      absl::StrCat(param.param.process, "_", param.param.point, "_", param.param.release, "_", param.param.via);
   std::replace_if(
       name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
   return name;
@@ -109,11 +148,32 @@ TEST(SameBytes, ByFolderAsByGrpc) {
 }
 
 TEST(SameBytes, WithEightThreads) {
+  // Threads split tiles of 2048 features: five tiles' worth of them.
   const TempFolder temp;
-  const ProgramResult run =
-      Simulate(temp / "out", {"--demo", "--quiet", "--release", "per_batch", "--plain-sums", "--threads", "8"});
-  ASSERT_EQ(run.exit_code, 0) << run.output;
-  ExpectSameBytes(Undisturbed("per_batch"), Results(temp / "out"));
+  constexpr int kFeatures = 9000;
+  std::string people = "participant_id\tsite\tage\n";
+  std::string table = "participant_id";
+  for (int f = 0; f < kFeatures; ++f) absl::StrAppend(&table, "\tf", f);
+  for (int i = 0; i < 36; ++i) {
+    absl::StrAppend(&people, "\nsub-", 10 + i, "\t", i % 3 == 0 ? "a" : "b", "\t", 20 + (i * 7) % 50);
+    absl::StrAppend(&table, "\nsub-", 10 + i);
+    for (int f = 0; f < kFeatures; ++f) absl::StrAppend(&table, "\t", (i * 7919 + f * 104729) % 1009, ".", i % 10);
+  }
+  const std::string study =
+      temp.Write("study.yaml",
+                 "study: many\nfeatures: {table: {columns: \"*\"}}\ncovariates: [{name: age, type: continuous}]\nmethod: {combat: "
+                 "{}}\n");
+  std::map<std::string, std::string> results[2];
+  for (const bool eight : {false, true}) {
+    const std::string out = temp / (eight ? "eight" : "one");
+    const ProgramResult run =
+        Simulate(out, {"--quiet", "--study", study, "--participants",
+                       temp.Write("p.tsv", absl::StrReplaceAll(people, {{"\n\n", "\n"}}) + "\n"), "--features",
+                       temp.Write("f.tsv", table + "\n"), "--threads", eight ? "8" : "1"});
+    ASSERT_EQ(run.exit_code, 0) << run.output;
+    results[eight] = Results(out);
+  }
+  ExpectSameBytes(results[0], results[1]);
 }
 
 TEST(SameBytes, WhateverTheOrderOfRows) {
@@ -140,49 +200,67 @@ TEST(SameBytes, WhateverTheOrderOfRows) {
   EXPECT_EQ(FilesBelow(temp / "first/coordinator/blobs"), FilesBelow(temp / "second/coordinator/blobs"));
 }
 
-// Starts a simulation, waits until `arguments` of one of its children contain `text`, and returns that child.
-int AwaitChild(Process& simulation, const std::string& text) {
-  for (int attempt = 0; attempt < 3000; ++attempt) {
-    if (simulation.Poll()) return 0;
-    const std::vector<int> found = ProcessesWith(text);
-    if (!found.empty()) return found.front();
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
-  return 0;
+// Runs a simulation of which one process dies for good: children inherit the variable, and nobody planned for it.
+void ExpectEndsWithTheLastLinesOf(const std::string& name, const std::string& crash) {
+  const TempFolder temp;
+  ASSERT_OK_AND_ASSIGN(Process simulation, Process::Start({ProgramPath("attune-simulate"), "--demo", "--out", temp / "out"},
+                                                          {absl::StrCat("ATTUNE_CRASH_AT=", crash)}, temp / "log"));
+  const auto end = simulation.WaitFor(120);
+  ASSERT_TRUE(end.has_value());
+  EXPECT_NE(end->exit_code, 0);
+  EXPECT_THAT(temp.Read("log"), ::testing::ContainsRegex(absl::StrCat(name, " was ended by signal 9; its last lines:\n.+")));
+  EXPECT_TRUE(ProcessesWith(temp / "out").empty());
+  EXPECT_FALSE(std::filesystem::exists(temp / "out")) << "nothing private stays";
 }
 
 TEST(Simulate, DeadSite_EndsEverythingAndShowsItsLastLines) {
+  ExpectEndsWithTheLastLinesOf("(aachen|bergen|cardiff|davos)", "site.own_written");
+}
+
+TEST(Simulate, DeadCoordinator_EndsEverythingAndShowsItsLastLines) {
+  ExpectEndsWithTheLastLinesOf("coordinator", "coordinator.answer_recorded");
+}
+
+// Starts a simulation, waits until the command line of one of its children contains `text`, and sends it `signal`.
+void ExpectSignalLeavesNothing(int signal, const std::string& text) {
   const TempFolder temp;
   ASSERT_OK_AND_ASSIGN(Process simulation,
                        Process::Start({ProgramPath("attune-simulate"), "--demo", "--out", temp / "out"}, {}, temp / "log"));
-  // cmdline separates arguments by NUL.
-  const int site = AwaitChild(simulation, absl::StrCat(temp / "out", "/work/sites/cardiff", std::string(1, '\0'), "run"));
-  ASSERT_GT(site, 0) << temp.Read("log");
-  ::kill(site, SIGKILL);
+  bool found = false;
+  for (int attempt = 0; attempt < 6000 && !found; ++attempt) {
+    ASSERT_FALSE(simulation.Poll().has_value()) << temp.Read("log");
+    found = !ProcessesWith(absl::StrCat(temp / "out", text)).empty();
+    if (!found) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  ASSERT_TRUE(found);
+  ::kill(simulation.pid(), signal);
   const auto end = simulation.WaitFor(60);
   ASSERT_TRUE(end.has_value());
   EXPECT_NE(end->exit_code, 0);
-  EXPECT_TRUE(absl::StrContains(temp.Read("log"), "cardiff was ended by signal 9")) << temp.Read("log");
-  EXPECT_TRUE(ProcessesWith(temp / "out").empty());
+  // The kernel ends the children of a killed parent; give it a moment.
+  for (int attempt = 0; attempt < 400 && !ProcessesWith(temp / "out").empty(); ++attempt) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_TRUE(ProcessesWith(temp / "out").empty()) << "signal " << signal;
+  if (signal != SIGKILL) EXPECT_FALSE(std::filesystem::exists(temp / "out")) << "signal " << signal;
 }
 
-TEST(Simulate, Interrupted_LeavesNoProcess) {
-  for (const int signal : {SIGINT, SIGTERM, SIGKILL}) {
-    const TempFolder temp;
-    ASSERT_OK_AND_ASSIGN(Process simulation,
-                         Process::Start({ProgramPath("attune-simulate"), "--demo", "--out", temp / "out"}, {}, temp / "log"));
-    ASSERT_GT(AwaitChild(simulation, absl::StrCat(temp / "out", "/work/coordinator", std::string(1, '\0'), "serve")), 0)
-        << temp.Read("log");
-    ::kill(simulation.pid(), signal);
-    const auto end = simulation.WaitFor(60);
-    ASSERT_TRUE(end.has_value());
-    EXPECT_NE(end->exit_code, 0);
-    // The kernel ends the children of a killed parent; give it a moment.
-    for (int attempt = 0; attempt < 200 && !ProcessesWith(temp / "out").empty(); ++attempt) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    }
-    EXPECT_TRUE(ProcessesWith(temp / "out").empty()) << "signal " << signal;
+TEST(Simulate, Interrupted_LeavesNoProcessAndNothingPrivate) {
+  // A command line separates its arguments by NUL. Before any site is there, and while one enrols.
+  const std::string serve("/work/coordinator\0serve", 23);
+  const std::string enroll("/work/sites/bergen\0enroll", 25);
+  ASSERT_TRUE(absl::EndsWith(serve, "serve") && absl::EndsWith(enroll, "enroll"));
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGKILL}) {
+    ExpectSignalLeavesNothing(signal, serve);
+    ExpectSignalLeavesNothing(signal, enroll);
   }
+}
+
+TEST(Simulate, CrashPointThatNobodyReaches_IsAnError) {
+  const TempFolder temp;
+  const ProgramResult run = Simulate(temp / "out", {"--demo", "--quiet", "--crash-at", "davos=site.nowhere"});
+  EXPECT_EQ(run.exit_code, 3) << run.output;
+  EXPECT_TRUE(absl::StrContains(run.output, "site.nowhere")) << run.output;
 }
 
 }  // namespace

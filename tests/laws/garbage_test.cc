@@ -5,7 +5,9 @@
 
 #include <cmath>
 #include <limits>
+#include <variant>
 
+#include "common/evidence/summary.h"
 #include "tests/laws/variants.h"
 #include "tests/support/in_memory_study.h"
 #include "tests/support/status_matchers.h"
@@ -156,6 +158,7 @@ TEST(Garbage, BodiesOfTheRightForm_ErrorOrFiniteAnswer) {
       const absl::StatusOr<Summary> answer = std::move(**accumulator).Finish();
       if (answer.ok()) {
         EXPECT_EQ(answer->form(), bad.form);
+        EXPECT_OK(answer->CheckFinite());
       } else {
         EXPECT_THAT(answer.status().code(), AnyOf(absl::StatusCode::kInvalidArgument, absl::StatusCode::kFailedPrecondition));
       }
@@ -206,6 +209,13 @@ TEST(Garbage, Answers_ErrorNeverCrash) {
       if (!outcome.ok()) {
         EXPECT_THAT(outcome.status().code(), AnyOf(absl::StatusCode::kInvalidArgument, absl::StatusCode::kFailedPrecondition))
             << outcome.status();
+      } else if (const auto* correction = std::get_if<Correction>(&*outcome)) {
+        EXPECT_OK(correction->common.CheckFinite());
+        for (const auto& [batch, blocks] : correction->by_batch) EXPECT_OK(blocks.CheckFinite());
+        EXPECT_OK(correction->evidence.CheckFinite());
+        EXPECT_OK(Summarize(correction->evidence, study.facts));
+      } else {
+        EXPECT_OK(std::get<Question>(*outcome).body.CheckFinite());
       }
     }
   });
@@ -266,7 +276,11 @@ TEST(Garbage, Corrections_ErrorNeverCrash) {
           continue;
         }
         std::vector<double> out(study.facts.features.size());
-        EXPECT_OK(variant.method->Apply(*model, AsSubject(study.rows[0]), out));
+        EXPECT_OK(model->parameters.CheckFinite());
+        const absl::Status applied = variant.method->Apply(*model, AsSubject(study.rows[0]), out);
+        if (!applied.ok()) {
+          EXPECT_THAT(applied, StatusIs(absl::StatusCode::kInvalidArgument, _));
+        }
       }
     }
   }

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "site_agent/agent.h"
 
+#include <cmath>
+#include <filesystem>
+
 #include "common/wire/simulated_consortium.h"
 #include "site_agent/harmonize.h"
 #include "site_agent/tables/derivative.h"
@@ -22,9 +25,11 @@ std::string ExpectedTable(const StudyAtSite& at) {
   const auto result = RunInProcess(*at.study->method, at.study->facts, {{"a", at.tables.data.get()}, {"b", &at.others}}, 1);
   EXPECT_OK(result);
   const testing::TempFolder temp;
-  EXPECT_OK(at.tables.data->WriteTable(temp.Child("t"), [&](const Subject& subject, std::span<double> out) {
+  auto table = at.tables.data->StageTable(temp.Child("t"), [&](const Subject& subject, std::span<double> out) {
     return at.study->method->Apply(result->models.at(subject.batch), subject, out);
-  }));
+  });
+  EXPECT_OK(table);
+  EXPECT_OK((*std::move(table)).Commit());
   return *ReadFile(temp.Child("t"));
 }
 
@@ -69,6 +74,56 @@ TEST(AgentTest, Run_AgainOnlyReports) {
   EXPECT_EQ(at.Output(kHarmonizedTable), table);
   EXPECT_THAT(at.courier->reports, ElementsAre(v1::SITE_STATE_HARMONIZED, v1::SITE_STATE_HARMONIZED));
   ASSERT_OK(at.Run()) << "the coordinator says DONE";
+}
+
+TEST(AgentTest, Run_DoneButTheOutputIsGone_MakesItAgain) {
+  StudyAtSite at;
+  ASSERT_OK(at.Run());
+  const std::string table = at.Output(kHarmonizedTable);
+  std::filesystem::remove_all(at.out());
+  ASSERT_OK(at.Run());
+  EXPECT_EQ(at.Output(kHarmonizedTable), table);
+  EXPECT_THAT(at.courier->reports, ElementsAre(v1::SITE_STATE_HARMONIZED)) << "it was told before";
+
+  std::filesystem::remove_all(at.out());
+  std::vector<testing::Row> rows = testing::RowsOf("a");
+  rows[3].values[1] *= 2;
+  at.SetRows(rows);
+  EXPECT_THAT(at.Run(), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("the data changed")));
+}
+
+TEST(AgentTest, Run_ReplyOfAnotherManifest) {
+  StudyAtSite at;
+  at.courier->next = [] {
+    v1::NextReply reply;
+    reply.set_task(v1::NextReply::TASK_DONE);
+    reply.set_manifest_sha256(std::string(64, 'a'));
+    return reply;
+  };
+  EXPECT_THAT(at.Run(), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("replies for the manifest 'aaaa")));
+  EXPECT_EQ(at.Output(kHarmonizedTable), "");
+}
+
+TEST(AgentTest, Run_OutputThatCannotBeWritten_IsToldBeforeAnythingIsSent) {
+  StudyAtSite at;
+  ASSERT_OK(WriteFileAtomically(at.out(), "a file", FileAccess::kShared));
+  EXPECT_THAT(at.Run(), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("not a folder")));
+  EXPECT_TRUE(at.courier->submitted.empty());
+}
+
+TEST(AgentTest, Run_ApprovalNarrowedAfterAnswering_KeptAnswerStays) {
+  v1::Manifest manifest = testing::MakeManifest();
+  manifest.mutable_config()->mutable_method()->mutable_combat()->set_missing(v1::MISSING_VALUES_ALLOW);
+  StudyAtSite at(manifest, v1::ALLOW_MISSING_ANY_DIFFERENCE);
+  std::vector<testing::Row> rows = testing::RowsOf("a");
+  rows[0].values[1] = std::nan("");
+  at.SetRows(rows);
+  at.courier->break_at = "submit";
+  ASSERT_FALSE(at.Run().ok());
+  EXPECT_FALSE(at.Kept("answer-1.bundle").empty());
+  at.study->approval->set_allow_missing(v1::ALLOW_MISSING_YES);
+  EXPECT_THAT(at.Run(), StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr("differ in 1")));
+  EXPECT_TRUE(at.courier->submitted.empty());
 }
 
 class BrokenRunTest : public ::testing::TestWithParam<const char*> {};

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <filesystem>
 
 #include "site_agent/tables/derivative.h"
 #include "tests/site_agent/study_fixture.h"
@@ -36,6 +37,11 @@ TEST_P(CrashTest, Run_KilledAndStartedAgain) {
   StudyAtSite at;
   const int killed = RunInChild(&at, GetParam());
   ASSERT_TRUE(WIFSIGNALED(killed) && WTERMSIG(killed) == SIGKILL) << "the agent did not pass this point";
+  // Whatever stands there is whole: never part of a file, and no table beside another run's model.
+  for (const auto& entry : std::filesystem::directory_iterator(at.out())) {
+    const std::string name = entry.path().filename().string();
+    EXPECT_EQ(at.Output(name), whole.Output(name)) << name;
+  }
   ASSERT_EQ(RunInChild(&at, ""), 0);
   for (const char* name : {"own-1.bundle", "answer-1.bundle"}) {
     EXPECT_EQ(at.Kept(name), whole.Kept(name)) << name;
@@ -49,7 +55,8 @@ TEST_P(CrashTest, Run_KilledAndStartedAgain) {
 
 INSTANTIATE_TEST_SUITE_P(EveryPoint, CrashTest,
                          ::testing::Values("site.own_written", "site.answer_written", "site.submitted",
-                                           "site.correction_fetched", "site.model_written", "site.harmonized", "site.reported"),
+                                           "site.correction_fetched", "site.harmonizing", "site.output_staged", "site.model_written",
+                                           "site.harmonized", "site.reported"),
                          [](const auto& each) { return std::string(each.param).substr(5); });
 
 }  // namespace

@@ -63,12 +63,28 @@ TEST(GateTest, CheckBatchSizes_BelowTheThreshold) {
   EXPECT_OK(CheckBatchSizes(config, batches));
 }
 
-TEST(GateTest, CheckBatchSizes_OnePersonNever) {
-  v1::StudyConfig config = testing::MakeManifest().config();
-  config.mutable_method()->mutable_combat()->set_small_batches(v1::SMALL_BATCHES_MEAN_ONLY);
-  EXPECT_THAT(CheckBatchSizes(config, {{"a/one", 5, 1, 0}}),
-              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("'a/one' has 1")));
-  EXPECT_OK(CheckBatchSizes(config, {{"a/one", 5, 2, 0}}));
+TEST(GateTest, CheckFewestPeople_WhateverTheStudySays) {
+  EXPECT_OK(CheckFewestPeople({{"a/one", 9, 5, 0}}));
+  EXPECT_THAT(CheckFewestPeople({{"a/one", 9, 5, 0}, {"a/two", 9, 4, 0}}),
+              StatusIs(absl::StatusCode::kPermissionDenied, AllOf(HasSubstr("'a/two' has 4"), HasSubstr("fewer than 5"))));
+}
+
+TEST(GateTest, CheckGate_FewPeopleInAStudyOfSmallBatches) {
+  for (const int people : {4, 5}) {
+    v1::Manifest manifest = testing::MakeManifest();
+    manifest.mutable_config()->mutable_method()->mutable_combat()->set_small_batches(v1::SMALL_BATCHES_MEAN_ONLY);
+    StudyAtSite at(manifest);
+    std::vector<testing::Row> rows = testing::RowsOf("a");
+    rows.resize(12 + static_cast<std::size_t>(people));  // of the second scanner only so many
+    at.SetRows(rows);
+    const absl::Status run = at.Run();
+    if (people == 5) {
+      EXPECT_OK(run);
+      continue;
+    }
+    EXPECT_THAT(run, StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr("'a/two' has 4")));
+    EXPECT_TRUE(at.courier->submitted.empty());
+  }
 }
 
 class MissingTest : public ::testing::Test {

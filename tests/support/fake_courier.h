@@ -44,8 +44,13 @@ class FakeCourier : public Courier {
 
   absl::StatusOr<v1::NextReply> Next(const v1::NextRequest&) override {
     ATTUNE_RETURN_IF_ERROR(Break("next"));
-    if (next != nullptr) return next();
     v1::NextReply reply;
+    reply.set_manifest_sha256(manifest_sha256_);
+    if (next != nullptr) {
+      ATTUNE_ASSIGN_OR_RETURN(const v1::NextReply instead, next());
+      reply.MergeFrom(instead);
+      return reply;
+    }
     reply.set_round(question.round);
     if (correction.has_value()) {
       reply.set_task(harmonized ? v1::NextReply::TASK_DONE : v1::NextReply::TASK_CORRECT);

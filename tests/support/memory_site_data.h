@@ -43,21 +43,25 @@ class MemorySiteData : public SiteData {
   const std::vector<std::string>& features() const override { return features_; }
   const std::vector<BatchCount>& batches() const override { return batches_; }
   const std::vector<std::string>& notes() const override { return notes_; }
+  const std::vector<std::string>& input_paths() const override { return input_paths_; }
   const std::vector<v1::FileDigest>& inputs() const override { return inputs_; }
 
-  absl::Status WriteTable(const std::string& path,
-                          absl::FunctionRef<absl::Status(const Subject&, std::span<double> out)> apply) const override {
-    std::string text = "participant_id";
-    for (const std::string& feature : features_) absl::StrAppend(&text, "\t", feature);
+  absl::StatusOr<TsvWriter> StageTable(
+      const std::string& path, absl::FunctionRef<absl::Status(const Subject&, std::span<double> out)> apply) const override {
+    ATTUNE_ASSIGN_OR_RETURN(TsvWriter writer, TsvWriter::Create(path, FileAccess::kShared));
+    std::vector<std::string> header = features_;
+    header.insert(header.begin(), "participant_id");
+    writer.WriteRow(header);
     const absl::Status applied = cohort_.ForEach([&](const Subject& subject) {
       std::vector<double> out(features_.size());
       ATTUNE_RETURN_IF_ERROR(apply(subject, out));
-      absl::StrAppend(&text, "\n", subject.id);
-      for (const double value : out) absl::StrAppend(&text, "\t", FormatDouble(value));
+      std::vector<std::string> cells = {subject.id};
+      for (const double value : out) cells.push_back(FormatDouble(value));
+      writer.WriteRow(cells);
       return absl::OkStatus();
     });
     ATTUNE_RETURN_IF_ERROR(applied);
-    return WriteFileAtomically(path, text + "\n", FileAccess::kShared);
+    return writer;
   }
 
  private:
@@ -65,6 +69,7 @@ class MemorySiteData : public SiteData {
   MemoryCohort cohort_;
   std::vector<BatchCount> batches_;
   std::vector<std::string> notes_;
+  std::vector<std::string> input_paths_;
   std::vector<v1::FileDigest> inputs_;
 };
 

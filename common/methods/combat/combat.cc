@@ -61,11 +61,7 @@ class RoundOneAccumulator : public Accumulator {
 
   absl::StatusOr<Summary> Finish() && override {
     if (subjects_ == 0) return absl::FailedPreconditionError("there is no subject to estimate on");
-    if (setup_.IsSmall(static_cast<double>(subjects_)) && setup_.options.small_batches() != v1::SMALL_BATCHES_MEAN_ONLY) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("there are ", subjects_, " subjects to estimate on, fewer than min_batch_size ", setup_.min_batch_size,
-                       "; leave the batch out, merge it with another, or set small_batches: mean_only in the study file"));
-    }
+    ATTUNE_RETURN_IF_ERROR(combat::CheckBatchSize(setup_, static_cast<double>(subjects_)));
     return combat::FillRoundOne(form_, setup_, std::move(tree_).Finish(), is_reference_);
   }
 
@@ -148,23 +144,28 @@ class Combat : public Method {
           absl::StrCat("the answers' form: ", DescribeDifference(question.form, answers.pooled.form())));
     }
     ATTUNE_RETURN_IF_ERROR(answers.pooled.CheckFinite());
-    ATTUNE_RETURN_IF_ERROR(CheckBatches(facts, question, answers.by_batch));
+    ATTUNE_RETURN_IF_ERROR(CheckBatches(facts, setup, question, answers.by_batch));
     Correction correction;
     if (question.round == 2) {
       correction.common = combat::CommonOf(setup, question);
-      correction.evidence = combat::EvidencePooled(facts, setup, question, answers.pooled);
-      correction.notes = Notes(facts, setup, correction.common, {});
+      ATTUNE_ASSIGN_OR_RETURN(correction.evidence, combat::EvidencePooled(facts, setup, question, answers.pooled));
+      correction.notes = Notes(facts, setup, correction.common);
       return correction;
     }
     ATTUNE_ASSIGN_OR_RETURN(correction.common, combat::FitPooledModel(facts, setup, answers.pooled, answers.by_batch));
+    if (!combat::CheckPooledModel(correction.common).ok()) {
+      return absl::FailedPreconditionError(
+          "the pooled parameters are too large to compute with; look for extreme values among the features and covariates");
+    }
     if (facts.release == Release::kPooled) return combat::EvidenceQuestion(setup, correction.common, answers.pooled);
-    correction.notes = Notes(facts, setup, correction.common, answers.by_batch);
+    correction.notes = Notes(facts, setup, correction.common);
     for (const auto& [batch, summary] : answers.by_batch) {
       ATTUNE_ASSIGN_OR_RETURN(const BatchModel model, combat::FitBatch(facts, setup, correction.common, batch, summary, 1));
       correction.by_batch[batch] = combat::CorrectionOfBatch(model, setup);
-      for (const std::string& note : model.notes) correction.notes.push_back(absl::StrCat(batch, ": ", note));
+      for (const std::string& note : model.notes) correction.batch_notes.push_back(absl::StrCat(batch, ": ", note));
     }
-    correction.evidence = combat::EvidencePerBatch(facts, setup, correction.common, answers.by_batch, correction.by_batch);
+    correction.evidence = combat::EvidencePerBatch(facts, setup, correction.common, answers.pooled, answers.by_batch,
+                                                   correction.by_batch);
     return correction;
   }
 
@@ -230,7 +231,7 @@ class Combat : public Method {
   }
 
   // Under per_batch every batch of the study has answered, and no other; under pooled nobody's single answer is here.
-  static absl::Status CheckBatches(const StudyFacts& facts, const Question& question,
+  static absl::Status CheckBatches(const StudyFacts& facts, const Setup& setup, const Question& question,
                                    const std::map<BatchId, Summary>& by_batch) {
     const std::size_t expected = facts.release == Release::kPerBatch ? facts.batches.size() : 0;
     if (by_batch.size() != expected) {
@@ -245,15 +246,14 @@ class Combat : public Method {
         return absl::InvalidArgumentError(
             absl::StrCat("batch '", batch, "': ", DescribeDifference(question.form, summary.form())));
       }
-      if (absl::Status finite = summary.CheckFinite(); !finite.ok())
-        return WithContext(finite, absl::StrCat("batch '", batch, "'"));
+      ATTUNE_RETURN_IF_ERROR(
+          WithContext(combat::CheckFilledRoundOne(setup, summary), absl::StrCat("batch '", batch, "'")));
     }
     return absl::OkStatus();
   }
 
-  static std::vector<std::string> Notes(const StudyFacts& facts, const Setup& setup, const Blocks& common,
-                                        const std::map<BatchId, Summary>& by_batch) {
-    std::vector<std::string> notes = combat::NotesOnFeatures(facts, common, by_batch);
+  static std::vector<std::string> Notes(const StudyFacts& facts, const Setup& setup, const Blocks& common) {
+    std::vector<std::string> notes = combat::NotesOnFeatures(facts, common);
     Index usable = 0;
     for (Index f = 0; f < setup.features; ++f)
       usable += combat::StatusOf(common, f) == combat::FeatureStatus::kAdjusted ? 1 : 0;

@@ -65,9 +65,18 @@ ScatterSums ReadSums(const Setup& setup, const std::string& phase, const Summary
   return sums;
 }
 
-// The pooled means (of features 0 .. F-1): the centre that keeps the sums of squares small.
+// The centre that keeps the sums of squares small: the pooled means. The covariates' are those of the first feature that is
+// adjusted, for one that is set aside has none.
 Eigen::ArrayXd YCentre(const Summary& pooled) { return pooled["y_sum"].transpose().array() / pooled["n"](0, 0); }
-Eigen::ArrayXd XCentre(const Summary& pooled) { return pooled["x_sum"].col(0).array() / pooled["n"](0, 0); }
+Eigen::ArrayXd XCentre(const Setup& setup, const Blocks& common, const Summary& pooled) {
+  Index column = 0;
+  for (Index f = 0; setup.missing && f < setup.features; ++f) {
+    if (StatusOf(common, f) != FeatureStatus::kAdjusted) continue;
+    column = f;
+    break;
+  }
+  return pooled["x_sum"].col(column).array() / pooled["n"](0, 0);
+}
 
 Blocks EmptyEvidence(const StudyFacts& facts, const Setup& setup, const Blocks& common, bool scale_ratios, double batches) {
   Blocks evidence = Blocks::Zero(EvidenceForm(facts, scale_ratios));
@@ -100,9 +109,11 @@ LocationScale CorrectionOf(const Setup& setup, const Blocks& common, const Batch
 
 }  // namespace
 
-Blocks EvidencePerBatch(const StudyFacts& facts, const Setup& setup, const Blocks& common,
+Blocks EvidencePerBatch(const StudyFacts& facts, const Setup& setup, const Blocks& common, const Summary& pooled,
                         const std::map<BatchId, Summary>& by_batch, const std::map<BatchId, Blocks>& corrections) {
   const auto batches = static_cast<double>(by_batch.size());
+  const Eigen::ArrayXd x_centre = XCentre(setup, common, pooled);
+  const Eigen::ArrayXd y_centre = YCentre(pooled);
   Blocks evidence = EmptyEvidence(facts, setup, common, /*scale_ratios=*/true, batches);
   for (Index first = 0; first < setup.features; first += kTileFeatures) {
     const Index count = std::min(kTileFeatures, setup.features - first);
@@ -112,13 +123,10 @@ Blocks EvidencePerBatch(const StudyFacts& facts, const Setup& setup, const Block
       before.push_back(MomentsOf(summary, setup, first, count));
       after.push_back(AfterCorrection(before.back(), CorrectionOf(setup, common, batch, corrections.at(batch), first, count)));
     }
-    // Any centre near the means will do; the first batch's is one.
-    const Eigen::ArrayXd x_centre = before.front().x_mean.col(0);
-    const Eigen::ArrayXd y_centre = before.front().y_mean;
     for (const char* phase : kPhases) {
       const std::vector<Moments>& moments = phase == kPhases[0] ? before : after;
       ScatterSums sums(setup.p, count, setup.missing);
-      for (const Moments& batch : moments) sums.AddBatch(batch, x_centre, y_centre);
+      for (const Moments& batch : moments) sums.AddBatch(batch, x_centre, y_centre.segment(first, count));
       WriteCount(sums, first, evidence);
       WriteFigures(facts, phase, sums, batches, moments, first, evidence);
     }
@@ -132,7 +140,7 @@ Question EvidenceQuestion(const Setup& setup, const Blocks& common, const Summar
   body_form.push_back({"y_centre", BlockKind::kSum, 1, setup.features});
   Question question{2, SumsForm(setup), Blocks::Zero(body_form)};
   for (const BlockSpec& spec : common.form()) question.body.Mutable(spec.name) = common[spec.name];
-  question.body.Mutable("x_centre") = XCentre(pooled).matrix();
+  question.body.Mutable("x_centre") = XCentre(setup, common, pooled).matrix();
   question.body.Mutable("y_centre") = YCentre(pooled).matrix().transpose();
   return question;
 }
@@ -182,16 +190,23 @@ absl::StatusOr<Summary> AnswerEvidence(const StudyFacts& facts, const Setup& set
       }
     }
   }
+  ATTUNE_RETURN_IF_ERROR(WithContext(answer.CheckFinite(), "round 2's question cannot be answered"));
   return answer;
 }
 
-Blocks EvidencePooled(const StudyFacts& facts, const Setup& setup, const Question& question, const Summary& pooled) {
+absl::StatusOr<Blocks> EvidencePooled(const StudyFacts& facts, const Setup& setup, const Question& question,
+                                      const Summary& pooled) {
   const Blocks common = CommonOf(setup, question);
-  Blocks evidence = EmptyEvidence(facts, setup, common, /*scale_ratios=*/false, pooled["batches"](0, 0));
+  const auto batches = static_cast<double>(facts.batches.size());
+  if (pooled["batches"](0, 0) != batches) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the answers are of ", pooled["batches"](0, 0), " batches, expected ", batches));
+  }
+  Blocks evidence = EmptyEvidence(facts, setup, common, /*scale_ratios=*/false, batches);
   for (const char* phase : kPhases) {
     const ScatterSums sums = ReadSums(setup, phase, pooled);
     WriteCount(sums, 0, evidence);
-    WriteFigures(facts, phase, sums, pooled["batches"](0, 0), {}, 0, evidence);
+    WriteFigures(facts, phase, sums, batches, {}, 0, evidence);
   }
   return evidence;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/methods/combat/form.h"
 
+#include <cmath>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -100,6 +101,44 @@ Form RoundOneForm(const StudyFacts& facts, const Setup& setup) {
   AppendBlocks(setup, "", form);
   if (facts.release == Release::kPooled && !setup.reference.empty()) AppendBlocks(setup, kReferencePrefix, form);
   return form;
+}
+
+absl::Status CheckBatchSize(const Setup& setup, double n) {
+  if (!setup.IsSmall(n) || setup.options.small_batches() == v1::SMALL_BATCHES_MEAN_ONLY) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("there are ", n, " subjects to estimate on, fewer than min_batch_size ", setup.min_batch_size,
+                   "; leave the batch out, merge it with another, or set small_batches: mean_only in the study file"));
+}
+
+absl::Status CheckFilledRoundOne(const Setup& setup, const Summary& summary) {
+  ATTUNE_RETURN_IF_ERROR(summary.CheckFinite());
+  const double n = summary["n"](0, 0);
+  if (!(n >= 1) || n != std::floor(n)) {
+    return absl::InvalidArgumentError(absl::StrCat("block 'n' is ", n, ", expected a whole number of subjects"));
+  }
+  ATTUNE_RETURN_IF_ERROR(CheckBatchSize(setup, n));
+  const auto check = [&](const char* name, const auto& allowed, const char* expected) {
+    const auto block = summary[name];
+    for (Index i = 0; i < block.size(); ++i) {
+      if (allowed(block.data()[i])) continue;
+      return absl::InvalidArgumentError(absl::StrCat("block '", name, "' holds ", block.data()[i], ", expected ", expected));
+    }
+    return absl::OkStatus();
+  };
+  const auto flag = [](double value) { return value == 0 || value == 1; };
+  ATTUNE_RETURN_IF_ERROR(check("constant", flag, "0 or 1"));
+  ATTUNE_RETURN_IF_ERROR(check("yy", [](double value) { return value >= 0; }, "sums of squares"));
+  const auto xx = summary["xx"];
+  for (Index i = 0; i < setup.p; ++i) {
+    if ((xx.row(i * (setup.p + 1)).array() < 0).any()) {
+      return absl::InvalidArgumentError("block 'xx' holds a negative sum of squares");
+    }
+  }
+  if (!setup.missing) return absl::OkStatus();
+  ATTUNE_RETURN_IF_ERROR(check("empty", flag, "0 or 1"));
+  return check(
+      "count", [&](double value) { return value >= 0 && value <= n && value == std::floor(value); },
+      "whole numbers of subjects of the batch");
 }
 
 Summary FillRoundOne(const Form& form, const Setup& setup, const Moments& moments, bool is_reference) {

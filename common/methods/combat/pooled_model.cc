@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/methods/combat/pooled_model.h"
 
+#include <algorithm>
 #include <cmath>
 #include <optional>
 #include <utility>
@@ -23,31 +24,36 @@ std::vector<std::string> Names(const std::vector<DesignColumn>& columns, const s
   return names;
 }
 
-// Where a column that never varies within a batch stands, batch by batch: "CMU 1, OLIN 0".
-std::string ValuesByBatch(const Setup& setup, const std::map<BatchId, Summary>& by_batch, Index column, Index feature) {
-  std::vector<std::string> values;
-  for (const auto& [batch, summary] : by_batch) {
-    const Moments moments = MomentsOf(summary, setup, feature, 1);
-    values.push_back(absl::StrCat(batch, " ", absl::SixDigits(moments.x_mean(column, 0))));
+// Whether a column that never varies within a batch is the same in all of them; where single batches are not known, as far as
+// the sum of an indicator tells.
+bool IsSameEverywhere(const Setup& setup, const DesignColumn& column, const Summary& pooled,
+                      const std::map<BatchId, Summary>& by_batch, Index index, Index feature) {
+  if (by_batch.empty()) {
+    const double sum = pooled["x_sum"](index, setup.missing ? feature : 0);
+    return column.level > 0 && (sum == 0 || sum == pooled["n"](0, 0));
   }
-  return JoinSome(values, 12);
+  const auto mean_of = [&](const Summary& summary) { return MomentsOf(summary, setup, feature, 1).x_mean(index, 0); };
+  const double first = mean_of(by_batch.begin()->second);
+  return std::all_of(by_batch.begin(), by_batch.end(), [&](const auto& batch) {
+    return std::abs(mean_of(batch.second) - first) <= 1e-12 * std::abs(first);
+  });
 }
 
 // `feature`: whose design it is, where every feature has its own.
 absl::Status RankError(const StudyFacts& facts, const Setup& setup, const RankProblems& problems, const Summary& pooled,
                        const std::map<BatchId, Summary>& by_batch, Index feature) {
   const std::vector<DesignColumn> columns = DesignColumns(facts.covariates);
-  const auto x_sum = pooled["x_sum"].col(setup.missing ? feature : 0);
+  std::vector<std::string> batches;
+  for (const auto& [batch, summary] : by_batch) batches.push_back(batch);
   std::vector<std::string> sentences;
-  for (const Index column : problems.without_variation) {
-    const std::string& name = columns[static_cast<std::size_t>(column)].name;
-    std::string sentence = absl::StrCat("'", name, "' does not vary within any batch");
-    if (x_sum[column] == 0 || (columns[static_cast<std::size_t>(column)].level > 0 && x_sum[column] == pooled["n"](0, 0))) {
+  for (const Index index : problems.without_variation) {
+    const DesignColumn& column = columns[static_cast<std::size_t>(index)];
+    std::string sentence = absl::StrCat("'", column.name, "' does not vary within any batch");
+    if (IsSameEverywhere(setup, column, pooled, by_batch, index, feature)) {
       absl::StrAppend(&sentence, " (it is the same for everybody)");
     } else {
+      if (!batches.empty()) absl::StrAppend(&sentence, " (", JoinSome(batches, 12), ")");
       absl::StrAppend(&sentence, ", so that its effect cannot be told from the batches'");
-      if (!by_batch.empty())
-        absl::StrAppend(&sentence, " (mean per batch: ", ValuesByBatch(setup, by_batch, column, feature), ")");
     }
     sentences.push_back(std::move(sentence));
   }
@@ -120,6 +126,18 @@ absl::StatusOr<Blocks> FitPooledModel(const StudyFacts& facts, const Setup& setu
     reference = &found->second;
   }
 
+  if (has_reference) {
+    const double reference_n = (*reference)[absl::StrCat(prefix, "n")](0, 0);
+    if (!(reference_n >= 1)) {
+      return absl::InvalidArgumentError(absl::StrCat("the reference batch '", setup.reference, "' counts no subject"));
+    }
+    if (setup.IsSmall(reference_n)) {
+      return absl::FailedPreconditionError(absl::StrCat("the reference batch '", setup.reference,
+                                                        "' has fewer subjects to estimate on than min_batch_size ",
+                                                        setup.min_batch_size, ": choose a larger one as reference_batch"));
+    }
+  }
+
   // Per feature where values may be missing: sum of squares about 0 of x, from x_sum = N xbar.
   const auto problems_of = [&](Index column) {
     const Eigen::Map<const Eigen::MatrixXd> scatter(xx.data() + column * p * p, p, p);
@@ -187,8 +205,7 @@ absl::StatusOr<Blocks> FitPooledModel(const StudyFacts& facts, const Setup& setu
   return common;
 }
 
-std::vector<std::string> NotesOnFeatures(const StudyFacts& facts, const Blocks& common,
-                                         const std::map<BatchId, Summary>& by_batch) {
+std::vector<std::string> NotesOnFeatures(const StudyFacts& facts, const Blocks& common) {
   // Reasons in order of their number; each with its features.
   static constexpr std::pair<FeatureStatus, const char*> kReasons[] = {
       {FeatureStatus::kConstant, "do not vary within some batch"},
@@ -200,16 +217,7 @@ std::vector<std::string> NotesOnFeatures(const StudyFacts& facts, const Blocks& 
   for (const auto& [reason, words] : kReasons) {
     std::vector<std::string> features;
     for (Index f = 0; f < static_cast<Index>(facts.features.size()); ++f) {
-      if (StatusOf(common, f) != reason) continue;
-      std::vector<std::string> batches;
-      const char* flag = reason == FeatureStatus::kConstant ? "constant" : "empty";
-      if (reason == FeatureStatus::kConstant || reason == FeatureStatus::kEmpty) {
-        for (const auto& [batch, summary] : by_batch) {
-          if (summary[flag](0, f) > 0) batches.push_back(batch);
-        }
-      }
-      const std::string& name = facts.features[static_cast<std::size_t>(f)];
-      features.push_back(batches.empty() ? name : absl::StrCat(name, " (", JoinSome(batches), ")"));
+      if (StatusOf(common, f) == reason) features.push_back(facts.features[static_cast<std::size_t>(f)]);
     }
     if (features.empty()) continue;
     notes.push_back(absl::StrCat(features.size(), features.size() == 1 ? " feature is" : " features are",

@@ -31,7 +31,8 @@ enum class FeatureStatus : int {
 Form PooledModelForm(const Setup& setup);
 
 // Fails with FailedPrecondition when the design has not full rank, naming the columns, and the batches where `by_batch` is
-// known.
+// known; and when the reference batch is smaller than min_batch_size: too few to move all others to. The message is for every
+// site, and so has no batch's values.
 absl::StatusOr<Blocks> FitPooledModel(const StudyFacts& facts, const Setup& setup, const Summary& pooled,
                                       const std::map<BatchId, Summary>& by_batch);
 
@@ -41,9 +42,8 @@ absl::Status CheckPooledModel(const Blocks& blocks);
 
 FeatureStatus StatusOf(const Blocks& common, Eigen::Index feature);
 
-// Sentences naming the features that are left as they are, by reason, and where known in which batches.
-std::vector<std::string> NotesOnFeatures(const StudyFacts& facts, const Blocks& common,
-                                         const std::map<BatchId, Summary>& by_batch);
+// Sentences naming the features that are left as they are, by reason. They do not say in which batches: every site reads them.
+std::vector<std::string> NotesOnFeatures(const StudyFacts& facts, const Blocks& common);
 
 }  // namespace attune::combat
 

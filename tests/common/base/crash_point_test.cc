@@ -9,7 +9,7 @@
 namespace attune {
 namespace {
 
-// The variable is read once in a program, so that each case dies, or lives, in a process of its own.
+// Passes are counted over the life of a program, so each case dies, or lives, in a process of its own.
 void Pass(const char* variable) {
   if (variable != nullptr) ::setenv("ATTUNE_CRASH_AT", variable, 1);
   CrashPoint("other");

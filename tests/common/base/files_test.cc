@@ -53,9 +53,41 @@ TEST_F(Files, AtomicFile_Abandoned_LeavesNothing) {
   {
     ASSERT_OK_AND_ASSIGN(AtomicFile file, AtomicFile::Create(folder_ / "out", FileAccess::kShared));
     file.Write(std::string(200000, 'x'));
-    EXPECT_EQ(EntriesOf(folder_.path()), 1) << "under construction";
+    ASSERT_OK(file.Sync());
+    EXPECT_EQ(EntriesOf(folder_.path()), 0) << "what is killed now leaves nothing";
   }
   EXPECT_EQ(EntriesOf(folder_.path()), 0);
+}
+
+TEST_F(Files, AtomicFile_WhereFilesNeedAName) {
+  {
+    ASSERT_OK_AND_ASSIGN(AtomicFile file, AtomicFile::CreateNamed(folder_ / "out", FileAccess::kShared));
+    file.Write("abandoned");
+    EXPECT_EQ(EntriesOf(folder_.path()), 1) << "under construction";
+    EXPECT_FALSE(FileExists(folder_ / "out"));
+  }
+  EXPECT_EQ(EntriesOf(folder_.path()), 0);
+  ASSERT_OK_AND_ASSIGN(AtomicFile one, AtomicFile::CreateNamed(folder_ / "out", FileAccess::kOwnerOnly));
+  ASSERT_OK_AND_ASSIGN(AtomicFile other, AtomicFile::CreateNamed(folder_ / "out", FileAccess::kOwnerOnly));
+  one.Write("one");
+  other.Write("other");
+  ASSERT_OK(std::move(one).Commit());
+  EXPECT_EQ(folder_.Read("out"), "one");
+  ASSERT_OK(std::move(other).Commit());
+  EXPECT_EQ(folder_.Read("out"), "other");
+  EXPECT_EQ(EntriesOf(folder_.path()), 1);
+  EXPECT_EQ(ModeOf(folder_ / "out"), 0600);
+}
+
+TEST_F(Files, AtomicFile_TwoWritersOfOnePath_TheLastWins) {
+  ASSERT_OK_AND_ASSIGN(AtomicFile one, AtomicFile::Create(folder_ / "out", FileAccess::kShared));
+  ASSERT_OK_AND_ASSIGN(AtomicFile other, AtomicFile::Create(folder_ / "out", FileAccess::kShared));
+  one.Write("one");
+  other.Write("other");
+  ASSERT_OK(std::move(other).Commit());
+  ASSERT_OK(std::move(one).Commit());
+  EXPECT_EQ(folder_.Read("out"), "one");
+  EXPECT_EQ(EntriesOf(folder_.path()), 1);
 }
 
 TEST_F(Files, AtomicFile_Abandoned_LeavesTheOldFile) {

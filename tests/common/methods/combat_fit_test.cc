@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <functional>
 
 #include "tests/common/methods/combat_study.h"
 #include "tests/support/status_matchers.h"
@@ -95,6 +96,36 @@ TEST_F(CombatFit, CorrectionThatCannotBeComputedWith_InvalidArgument) {
   }
 }
 
+TEST_F(CombatFit, AdjustsWhatThisBatchFlagged_InvalidArgument) {
+  // Its sums of that feature were never sent; a correction of it would be made up.
+  Summary own = forms_.at(batch_);
+  own.Mutable("constant")(0, 3) = 1;
+  for (const char* block : {"y_sum", "yy"}) own.Mutable(block)(0, 3) = 0;
+  own.Mutable("xy").col(3).setZero();
+  EXPECT_THAT(CombatMethod().Fit(study_.facts, result_.correction, batch_, own),
+              StatusIs(kInvalid, AllOf(HasSubstr("site11/scanner0"), HasSubstr("feature3"))));
+}
+
+TEST_F(CombatFit, Next_AnswersThatNoBatchCanGive) {
+  ASSERT_OK_AND_ASSIGN(const Question question, CombatMethod().Begin(study_.facts));
+  const auto next = [&](const std::function<void(Summary&)>& change) {
+    std::map<BatchId, Summary> forms = forms_;
+    change(forms.at(batch_));
+    const absl::StatusOr<Answers> answers = AddUp(question.form, Release::kPerBatch, forms);
+    EXPECT_OK(answers);
+    return CombatMethod().Next(study_.facts, question, *answers).status();
+  };
+  const auto named = [](const char* words) { return AllOf(HasSubstr("site11/scanner0"), HasSubstr(words)); };
+  EXPECT_OK(next([](Summary&) {}));
+  EXPECT_THAT(next([](Summary& s) { s.Mutable("n")(0, 0) += 0.5; }), StatusIs(kInvalid, named("whole number")));
+  EXPECT_THAT(next([](Summary& s) { s.Mutable("n")(0, 0) = -3; }), StatusIs(kInvalid, named("'n'")));
+  EXPECT_THAT(next([](Summary& s) { s.Mutable("constant")(0, 2) = 2; }), StatusIs(kInvalid, named("'constant'")));
+  EXPECT_THAT(next([](Summary& s) { s.Mutable("yy")(0, 2) = -1; }), StatusIs(kInvalid, named("'yy'")));
+  EXPECT_THAT(next([](Summary& s) { s.Mutable("xx")(0, 0) = -1; }), StatusIs(kInvalid, named("'xx'")));
+  EXPECT_THAT(next([](Summary& s) { s.Mutable("n")(0, 0) = 9; }),
+              StatusIs(absl::StatusCode::kFailedPrecondition, named("min_batch_size 10")));
+}
+
 TEST_F(CombatFit, OtherForms_InvalidArgument) {
   Correction bad = result_.correction;
   bad.common = Blocks::Zero({{"alpha", BlockKind::kSum, 1, 12}});
@@ -168,6 +199,29 @@ TEST_F(CombatFit, Apply_SizeMismatch_InvalidArgument) {
   EXPECT_THAT(CombatMethod().Apply(model, AsSubject(more), out), StatusIs(kInvalid, HasSubstr("5")));
   out.resize(13);
   EXPECT_THAT(CombatMethod().Apply(model, AsSubject(row), out), StatusIs(kInvalid, _));
+}
+
+TEST_F(CombatFit, Apply_DamagedModel_InvalidArgument) {
+  ASSERT_OK_AND_ASSIGN(const BatchModel model, Fit(result_.correction));
+  std::vector<double> out(study_.facts.features.size());
+  const Subject subject = AsSubject(study_.rows[0]);
+  for (const BlockSpec& gone : model.parameters.form()) {
+    Form form = model.parameters.form();
+    std::erase(form, gone);
+    BatchModel damaged{batch_, Blocks::Zero(form), {}};
+    EXPECT_THAT(CombatMethod().Apply(damaged, subject, out), StatusIs(kInvalid, HasSubstr(gone.name)));
+    form = model.parameters.form();
+    for (BlockSpec& spec : form) spec.cols += spec.name == gone.name ? 1 : 0;
+    damaged.parameters = Blocks::Zero(form);
+    EXPECT_THAT(CombatMethod().Apply(damaged, subject, out), StatusIs(kInvalid, HasSubstr(gone.name)));
+  }
+  for (const char* block : {"sigma", "delta2"}) {
+    for (const double value : {0.0, -1.0}) {
+      BatchModel damaged = model;
+      damaged.parameters.Mutable(block)(0, 7) = value;
+      EXPECT_THAT(CombatMethod().Apply(damaged, subject, out), StatusIs(kInvalid, HasSubstr("feature number 8")));
+    }
+  }
 }
 
 TEST_F(CombatFit, Apply_NaNStaysNaN_AndNothingElseChanges) {

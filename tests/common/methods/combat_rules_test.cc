@@ -7,6 +7,7 @@
 #include <cmath>
 #include <map>
 
+#include "absl/strings/str_cat.h"
 #include "tests/common/methods/combat_study.h"
 #include "tests/support/naive_combat.h"
 #include "tests/support/status_matchers.h"
@@ -81,7 +82,46 @@ TEST(SmallBatches, MeanOnly_ChangesThatBatchAlone) {
       }
       ASSERT_OK_AND_ASSIGN(const Values values, ApplyRows(CombatMethod(), result, study.rows));
       EXPECT_LE(LargestRelativeDifference(values, NaiveCombat(study.rows, {}).values), 1e-10);
+      EXPECT_FALSE(AnyHas(result.correction.notes, "site1")) << "no site is told of another's sizes";
+      EXPECT_EQ(AnyHas(result.correction.batch_notes, absl::StrCat("site11/scanner1: this batch has ", size, " subjects")),
+                release == Release::kPerBatch);
     }
+  }
+}
+
+TEST(SmallBatches, ReferenceBatch_IsRefused) {
+  for (const Release release : kReleases) {
+    SyntheticStudy study = MakeSynthetic({});
+    study.facts.release = release;
+    Shrink(study, "site11/scanner1", 9);
+    study.facts.options = CombatOptionsOf([](v1::CombatOptions& o) {
+      o.set_small_batches(v1::SMALL_BATCHES_MEAN_ONLY);
+      o.set_reference_batch("site11/scanner1");
+    });
+    EXPECT_THAT(RunRows(CombatMethod(), study.facts, study.rows),
+                StatusIs(kRefused, AllOf(HasSubstr("reference batch 'site11/scanner1'"), HasSubstr("min_batch_size 10"),
+                                         Not(HasSubstr("9")))));
+  }
+}
+
+TEST(SmallBatches, ConstantInEveryOne_TouchesNoOtherFeature) {
+  // Small batches raise no flag. 2.7 added up nine times and divided is not 2.7: what rounding leaves must not pass for variance.
+  for (const Release release : kReleases) {
+    SyntheticStudy study = MakeSynthetic({.batches_per_site = {1, 2}});
+    study.facts.release = release;
+    for (const BatchId& batch : study.facts.batches) Shrink(study, batch, 9);
+    study.facts.options = CombatOptionsOf([](v1::CombatOptions& o) { o.set_small_batches(v1::SMALL_BATCHES_MEAN_ONLY); });
+    SyntheticStudy without = study;
+    without.facts.features.pop_back();
+    for (Row& row : without.rows) row.values.pop_back();
+    for (Row& row : study.rows) row.values.back() = row.batch < "site11" ? 2.7 : 3.1;
+    ASSERT_OK_AND_ASSIGN(const FoldResult result, RunRows(CombatMethod(), study.facts, study.rows));
+    EXPECT_EQ(StatusOfFeature(result, 11), 4);
+    ExpectUntouched(study, result, 11);
+    ASSERT_OK_AND_ASSIGN(const Values expected, Harmonize(CombatMethod(), without.facts, without.rows));
+    ASSERT_OK_AND_ASSIGN(Values values, ApplyRows(CombatMethod(), result, study.rows));
+    for (std::vector<double>& row : values) row.pop_back();
+    EXPECT_LE(LargestRelativeDifference(values, expected), 1e-12);
   }
 }
 
@@ -95,8 +135,12 @@ TEST(ConstantFeature, LeftAsItIsEverywhereAndListedByName) {
     ExpectUntouched(study, result, 5);
     EXPECT_THAT(result.correction.notes,
                 Contains(AllOf(HasSubstr("do not vary within some batch"), HasSubstr("feature5"), Not(HasSubstr("feature6")))));
-    // Which batch it is, only who sees single batches can tell.
-    EXPECT_EQ(AnyHas(result.correction.notes, "site12/scanner0"), release == Release::kPerBatch);
+    // Which batch it is, no other site gets to know; who sees single batches does, and that site itself.
+    EXPECT_FALSE(AnyHas(result.correction.notes, "site12"));
+    EXPECT_EQ(AnyHas(result.correction.batch_notes, "site12/scanner0: without variation in this batch: feature5"),
+              release == Release::kPerBatch);
+    EXPECT_TRUE(AnyHas(result.models.at("site12/scanner0").notes, "without variation in this batch: feature5"));
+    EXPECT_THAT(result.models.at("site11/scanner0").notes, IsEmpty());
   }
 }
 
@@ -118,6 +162,28 @@ TEST(ConstantFeature, FlaggedBatchSendsZerosInItsOtherEntries) {
       }
     }
   }
+}
+
+TEST(ConstantFeature, ReferenceBatchSendsZerosInBothCopies) {
+  SyntheticStudy study = MakeSynthetic({.seed = 3});
+  study.facts.release = Release::kPooled;
+  for (Row& row : study.rows) row.values[5] = row.batch == "site12/scanner0" ? 0.1 : row.values[5];
+  study.facts.options = CombatOptionsOf([](v1::CombatOptions& o) { o.set_reference_batch("site12/scanner0"); });
+  ASSERT_OK_AND_ASSIGN(const auto by_batch, AnswerFirst(CombatMethod(), study.facts, study.rows));
+  for (const auto& [batch, summary] : by_batch) {
+    const bool is_reference = batch == "site12/scanner0";
+    for (const BlockSpec& spec : summary.form()) {
+      const bool copy = spec.name.rfind("reference.", 0) == 0;
+      if (copy && !is_reference) {
+        EXPECT_TRUE((summary[spec.name].array() == 0).all()) << batch << " " << spec.name;
+      } else if (spec.cols == 12 && spec.name.find("constant") == std::string::npos) {
+        EXPECT_EQ((summary[spec.name].col(5).array() == 0).all(), is_reference) << batch << " " << spec.name;
+      }
+    }
+  }
+  ASSERT_OK_AND_ASSIGN(const FoldResult result, RunRows(CombatMethod(), study.facts, study.rows));
+  EXPECT_EQ(StatusOfFeature(result, 5), 1);
+  ExpectUntouched(study, result, 5);
 }
 
 TEST(ConstantFeature, OnePersonPresent_IsFlagged) {
@@ -149,7 +215,8 @@ TEST(MissingFeature, NobodyOfABatchHasIt_LeftAsItIsAndListed) {
 
 TEST(MissingFeature, WithoutPermission_IsRefused) {
   SyntheticStudy study = MakeSynthetic({.missing_rate = 0.01});
-  EXPECT_THAT(RunRows(CombatMethod(), study.facts, study.rows), StatusIs(kInvalid, HasSubstr("missing: allow")));
+  EXPECT_THAT(RunRows(CombatMethod(), study.facts, study.rows),
+              StatusIs(kInvalid, AllOf(HasSubstr("batch 'site1"), HasSubstr("missing: allow"))));
 }
 
 TEST(MissingFeature, SingularDesignOfItsOwn_LeftAsItIsAndListed) {

@@ -32,6 +32,7 @@ class FolderCourierTest : public ::testing::Test {
     v1::NextReply reply;
     reply.set_task(task);
     reply.set_round(round);
+    reply.set_manifest_sha256(kManifest);
     Put("inbox/s.next.pb", reply);
   }
 
@@ -126,6 +127,13 @@ TEST_F(FolderCourierTest, Submit_BundleFirstAndTwiceIsOnce) {
   EXPECT_EQ(header.bundle().sha256(), Sha256Hex("answer"));
 }
 
+TEST_F(FolderCourierTest, Next_OfAnotherManifestDoesNotCount) {
+  // A reply that an earlier study of this name left in the folder.
+  PutNext(v1::NextReply::TASK_DONE, 1);
+  EXPECT_THAT(courier_->Next(NextOf(Sha256Hex("another"))),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("another manifest")));
+}
+
 TEST_F(FolderCourierTest, Next_AnsweredRoundIsWaiting) {
   PutNext(v1::NextReply::TASK_ANSWER, 1);
   ASSERT_OK_AND_ASSIGN(v1::NextReply reply, courier_->Next(NextOf()));
@@ -133,9 +141,7 @@ TEST_F(FolderCourierTest, Next_AnsweredRoundIsWaiting) {
   ASSERT_OK(SubmitBytes("answer"));
   ASSERT_OK_AND_ASSIGN(reply, courier_->Next(NextOf()));
   EXPECT_EQ(reply.task(), v1::NextReply::TASK_WAIT);
-  // Of another manifest, or of another round, it is not answered.
-  ASSERT_OK_AND_ASSIGN(reply, courier_->Next(NextOf(Sha256Hex("another"))));
-  EXPECT_EQ(reply.task(), v1::NextReply::TASK_ANSWER);
+  // Of another round it is not answered.
   PutNext(v1::NextReply::TASK_ANSWER, 2);
   ASSERT_OK_AND_ASSIGN(reply, courier_->Next(NextOf()));
   EXPECT_EQ(reply.task(), v1::NextReply::TASK_ANSWER);

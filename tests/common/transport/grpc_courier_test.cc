@@ -8,6 +8,7 @@
 #include <atomic>
 #include <functional>
 #include <mutex>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -42,7 +43,7 @@ class FakeCoordinator : public v1::Coordinator::Service {
   }
 
   grpc::Status Next(grpc::ServerContext*, const v1::NextRequest* request, v1::NextReply* reply) override {
-    absl::SleepFor(next_takes);
+    absl::SleepFor(absl::Milliseconds(next_takes_ms.load()));
     reply->set_task(request->wait_ms() > 0 ? v1::NextReply::TASK_WAIT : v1::NextReply::TASK_DONE);
     return grpc::Status::OK;
   }
@@ -64,8 +65,12 @@ class FakeCoordinator : public v1::Coordinator::Service {
       received += request.chunk().data();
       if (break_after > 0 && --break_after == 0) return {grpc::StatusCode::UNAVAILABLE, "cable pulled"};
     }
+    if (std::exchange(damage_first, false)) received.back() ^= 1;
     recorded = Sha256Hex(received) == header.bundle().sha256();
-    if (!recorded) return {grpc::StatusCode::DATA_LOSS, "other bytes than the digest's"};
+    if (!recorded) {
+      received.clear();
+      return {grpc::StatusCode::DATA_LOSS, "other bytes than the digest's"};
+    }
     Tell(header, state);
     return grpc::Status::OK;
   }
@@ -91,11 +96,18 @@ class FakeCoordinator : public v1::Coordinator::Service {
     return grpc::Status::OK;
   }
 
+  template <typename Change>
+  void Set(const Change& change) {
+    const std::lock_guard<std::mutex> lock(mutex);
+    change(*this);
+  }
+
   static constexpr std::size_t kChunk = 100'000;
   std::atomic<int> failures_left{0};
-  absl::Duration next_takes = absl::ZeroDuration();
-  std::mutex mutex;
+  std::atomic<int> next_takes_ms{0};
+  std::mutex mutex;  // of all below: the handlers run in threads that the tests do not see
   int submits = 0;
+  bool damage_first = false;  // the first upload arrives damaged
   int break_after = 0;
   bool recorded = false;
   std::string received;
@@ -198,7 +210,7 @@ TEST_F(GrpcCourierTest, Call_DoesNotKnowTheCall) {
 }
 
 TEST_F(GrpcCourierTest, Next_Deadline) {
-  coordinator_.next_takes = absl::Seconds(1);
+  coordinator_.next_takes_ms = 1000;
   GrpcCourierOptions options = Options(absl::ZeroDuration());
   options.deadline = absl::Milliseconds(400);
   ASSERT_OK_AND_ASSIGN(const auto courier, MakeGrpcCourier(options));
@@ -212,7 +224,7 @@ TEST_F(GrpcCourierTest, Next_Deadline) {
 
 TEST_F(GrpcCourierTest, Submit_GoesOnWhereItStopped) {
   const v1::UploadHeader header = WriteAnswer(1'000'000);
-  coordinator_.break_after = 2;
+  coordinator_.Set([](FakeCoordinator& c) { c.break_after = 2; });
   ASSERT_OK_AND_ASSIGN(const auto courier, MakeGrpcCourier(Options()));
   ASSERT_OK(courier->Submit(header, Answer()));
   const std::lock_guard<std::mutex> lock(coordinator_.mutex);
@@ -237,6 +249,16 @@ TEST_F(GrpcCourierTest, Submit_OtherBytesThanTheDigest) {
   EXPECT_THAT(courier->Submit(header, Answer()), StatusIs(absl::StatusCode::kDataLoss, _));
 }
 
+TEST_F(GrpcCourierTest, Submit_WhatWasDamagedOnceIsSentAgain) {
+  const v1::UploadHeader header = WriteAnswer(300'000);
+  coordinator_.Set([](FakeCoordinator& c) { c.damage_first = true; });
+  ASSERT_OK_AND_ASSIGN(const auto courier, MakeGrpcCourier(Options()));
+  ASSERT_OK(courier->Submit(header, Answer()));
+  const std::lock_guard<std::mutex> lock(coordinator_.mutex);
+  EXPECT_TRUE(coordinator_.recorded);
+  EXPECT_EQ(coordinator_.submits, 2);
+}
+
 TEST_F(GrpcCourierTest, Submit_FileIsShorterThanItSays) {
   v1::UploadHeader header = WriteAnswer(1000);
   header.mutable_bundle()->set_size(2000);
@@ -245,31 +267,35 @@ TEST_F(GrpcCourierTest, Submit_FileIsShorterThanItSays) {
 }
 
 TEST_F(GrpcCourierTest, Fetch_GoesOnWhereItStopped) {
-  coordinator_.bundle = std::string(350'000, 'q');
-  coordinator_.break_after = 3;
+  const std::string bundle(350'000, 'q');
+  coordinator_.Set([&](FakeCoordinator& c) {
+    c.bundle = bundle;
+    c.break_after = 3;
+  });
   v1::FetchRequest request;
-  request.set_sha256(Sha256Hex(coordinator_.bundle));
+  request.set_sha256(Sha256Hex(bundle));
   ASSERT_OK_AND_ASSIGN(const auto courier, MakeGrpcCourier(Options()));
-  ASSERT_OK(courier->Fetch(request, coordinator_.bundle.size(), folder_.Child("q")));
+  ASSERT_OK(courier->Fetch(request, bundle.size(), folder_.Child("q")));
   const std::lock_guard<std::mutex> lock(coordinator_.mutex);
   EXPECT_THAT(coordinator_.offsets, ::testing::ElementsAre(0u, 200'000u));
   ASSERT_OK_AND_ASSIGN(const std::string bytes, ReadFile(folder_.Child("q")));
-  EXPECT_EQ(bytes, coordinator_.bundle);
+  EXPECT_EQ(bytes, bundle);
 }
 
 TEST_F(GrpcCourierTest, Fetch_PartOfAnotherBundleIsStartedAnew) {
-  coordinator_.bundle = std::string(150'000, 'q');
+  const std::string bundle(150'000, 'q');
+  coordinator_.Set([&](FakeCoordinator& c) { c.bundle = bundle; });
   ASSERT_OK(WriteFileAtomically(folder_.Child("q.part"), std::string(5000, 'z'), FileAccess::kOwnerOnly));
   v1::FetchRequest request;
-  request.set_sha256(Sha256Hex(coordinator_.bundle));
+  request.set_sha256(Sha256Hex(bundle));
   ASSERT_OK_AND_ASSIGN(const auto courier, MakeGrpcCourier(Options()));
-  ASSERT_OK(courier->Fetch(request, coordinator_.bundle.size(), folder_.Child("q")));
+  ASSERT_OK(courier->Fetch(request, bundle.size(), folder_.Child("q")));
   const std::lock_guard<std::mutex> lock(coordinator_.mutex);
   EXPECT_THAT(coordinator_.offsets, ::testing::ElementsAre(5000u, 0u));
 }
 
 TEST_F(GrpcCourierTest, Fetch_OtherDigest) {
-  coordinator_.bundle = "forged";
+  coordinator_.Set([](FakeCoordinator& c) { c.bundle = "forged"; });
   v1::FetchRequest request;
   request.set_sha256(Sha256Hex("honest"));
   ASSERT_OK_AND_ASSIGN(const auto courier, MakeGrpcCourier(Options()));

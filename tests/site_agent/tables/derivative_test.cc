@@ -122,6 +122,44 @@ TEST_F(Derivative, Write_ErrorLeavesWhatWasThere) {
   EXPECT_EQ(Read("model.json"), "{\"format\": 1}\n");
 }
 
+TEST_F(Derivative, Write_SomethingInTheWayLeavesWhatWasThere) {
+  ASSERT_OK(Write());
+  const std::string before = Read("desc-harmonized_features.tsv");
+  std::filesystem::remove(out_ + "/model.json");
+  std::filesystem::create_directory(out_ + "/model.json");
+  EXPECT_THAT(Write(true), StatusIs(kInvalid, AllOf(HasSubstr("model.json"), HasSubstr("in the way"))));
+  EXPECT_EQ(Read("desc-harmonized_features.tsv"), before);
+  EXPECT_EQ(Files().size(), 4u);
+}
+
+TEST_F(Derivative, Write_OverItsOwnInput_NeverEvenWithForce) {
+  ASSERT_OK(Write());
+  options_.allow_harmonized_input = true;
+  const std::string before = Read("desc-harmonized_features.tsv");
+  site_.set_features(0, "deep/out/desc-harmonized_features.tsv");
+  EXPECT_THAT(Write(true), StatusIs(kExists, HasSubstr("replace the table that is read")));
+  // The same file by another name.
+  std::filesystem::create_symlink(out_ + "/desc-harmonized_features.tsv", folder_ / "link.tsv");
+  site_.set_features(0, "link.tsv");
+  EXPECT_THAT(Write(true), StatusIs(kExists, HasSubstr("replace the table that is read")));
+  EXPECT_EQ(Read("desc-harmonized_features.tsv"), before);
+}
+
+TEST_F(Derivative, Write_LinkToAResultIsRefusedAsInput) {
+  ASSERT_OK(Write());
+  std::filesystem::create_symlink(out_ + "/desc-harmonized_features.tsv", folder_ / "link.tsv");
+  site_.set_features(0, "link.tsv");
+  EXPECT_THAT(Error(), StatusIs(kInvalid, HasSubstr("harmonized already")));
+}
+
+TEST_F(Derivative, Write_ResultWithASidecarCutShortIsRefusedAsInput) {
+  ASSERT_OK(Write());
+  const std::string sidecar = Read("desc-harmonized_features.json");
+  folder_.Write("deep/out/desc-harmonized_features.json", sidecar.substr(0, sidecar.size() / 2));
+  site_.set_features(0, "deep/out/desc-harmonized_features.tsv");
+  EXPECT_THAT(Error(), StatusIs(kInvalid, HasSubstr("harmonized already")));
+}
+
 TEST_F(Derivative, Write_NameOfTheStudy) {
   sidecar_.set_study("a\"b");
   EXPECT_THAT(Write(), StatusIs(kInvalid, HasSubstr("no name of a study")));
@@ -147,7 +185,7 @@ TEST_F(Derivative, Check_DataSetOfOthersEvenWithForce) {
 TEST_F(Derivative, Check_RemainsOfAKilledRun) {
   ASSERT_OK(Write());
   // As a process leaves it that is killed just before the table is put into its place.
-  std::filesystem::rename(out_ + "/desc-harmonized_features.tsv", out_ + "/.desc-harmonized_features.draft.tsv");
+  std::filesystem::remove(out_ + "/desc-harmonized_features.tsv");
   EXPECT_OK(CheckDerivativeFree(out_, false));
   ASSERT_OK(Write());
   EXPECT_EQ(Files().size(), 4u);

@@ -80,7 +80,7 @@ TEST_F(FreeSurfer, Id_WithoutPrefix) {
 TEST_F(FreeSurfer, Id_TwiceUnderTwoNames) {
   site_.mutable_features()->RemoveLast();
   folder_.Write("lh.txt", "lh.aparc.area\tlh_a_area\nsub-1\t1\nfs/1\t2\nsub-2\t3\nsub-3\t3\n");
-  EXPECT_THAT(Error(), StatusIs(kInvalid, HasSubstr("lh.txt:3: 'sub-1' is in line 2")));
+  EXPECT_THAT(Error(), StatusIs(kInvalid, HasSubstr("'sub-1' is in line 2")));
 }
 
 TEST_F(FreeSurfer, Id_OfNobody) {
@@ -98,6 +98,23 @@ TEST_F(FreeSurfer, Aseg_SeparatedByBlanks) {
   ASSERT_OK_AND_ASSIGN(const auto data, Open());
   EXPECT_THAT(data->features(), ElementsAre("Left-Thalamus"));
   EXPECT_THAT(Subjects(*data)[0], HasSubstr("| 7000.5"));
+}
+
+TEST_F(FreeSurfer, Aseg_EveryWholeHeadMeasureIsSetAside) {
+  site_.clear_features();
+  // Tabs, whatever the file is called.
+  site_.add_features("aseg.csv");
+  folder_.Write("aseg.csv",
+                "Measure:volume\tLeft-Thalamus\tBrainSegVol\tBrainSegVolNotVentSurf\tBrainSegVol-to-eTIV\tMaskVol-to-eTIV\n"
+                "sub-1\t7000.5\t1100\t900\t0.7\t1.1\nsub-2\t7100\t1000\t800\t0.6\t1.2\nsub-3\t7200\t1200\t950\t0.8\t1.3\n");
+  ASSERT_OK_AND_ASSIGN(const auto data, Open());
+  EXPECT_THAT(data->features(), ElementsAre("Left-Thalamus", "MaskVol-to-eTIV"));
+}
+
+TEST_F(FreeSurfer, SameNumberWrittenInTwoWays_IsTheSame) {
+  folder_.Write("rh.txt", "rh.aparc.thickness\trh_cuneus_thickness\teTIV\nsub-1\t1.8\t1600.000000\nsub-2\t2.2\t1500.0\n"
+                          "sub-3\t2.3\t1.7e3\n");
+  EXPECT_OK(Open());
 }
 
 TEST_F(FreeSurfer, Id_PathsOnlyInTablesOfFreeSurfer) {

@@ -79,9 +79,15 @@ class SiteDataTest : public ::testing::Test {
     return lines;
   }
 
-  // The table that WriteTable writes when `apply` adds 0.1 to every feature.
-  std::string Written(SiteData& data, double added = 0.1) {
-    EXPECT_OK(data.WriteTable(folder_ / "out.tsv", [&](const Subject& subject, std::span<double> out) {
+  // Stages the table and puts it into its place.
+  absl::Status Write(const SiteData& data, absl::FunctionRef<absl::Status(const Subject&, std::span<double> out)> apply) {
+    absl::StatusOr<TsvWriter> staged = data.StageTable(folder_ / "out.tsv", apply);
+    return staged.ok() ? (*std::move(staged)).Commit() : staged.status();
+  }
+
+  // The table when `apply` adds 0.1 to every feature.
+  std::string Written(const SiteData& data, double added = 0.1) {
+    EXPECT_OK(Write(data, [&](const Subject& subject, std::span<double> out) {
       for (std::size_t f = 0; f < out.size(); ++f) out[f] = subject.values[f] + added;
       return absl::OkStatus();
     }));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#ifndef ATTUNE_SITE_AGENT_TABLES_HARMONIZED_INPUT_H_
-#define ATTUNE_SITE_AGENT_TABLES_HARMONIZED_INPUT_H_
+#ifndef ATTUNE_COMMON_WIRE_HARMONIZED_INPUT_H_
+#define ATTUNE_COMMON_WIRE_HARMONIZED_INPUT_H_
 
 #include <optional>
 #include <string>
@@ -16,4 +16,4 @@ std::optional<std::string> HarmonizedInStudy(const std::string& table_path);
 
 }  // namespace attune
 
-#endif  // ATTUNE_SITE_AGENT_TABLES_HARMONIZED_INPUT_H_
+#endif  // ATTUNE_COMMON_WIRE_HARMONIZED_INPUT_H_

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/simulate/results.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/files.h"
+#include "common/base/status.h"
+
+namespace attune {
+namespace {
+
+namespace fs = std::filesystem;
+
+// By which a later run knows that what lies here may be replaced.
+constexpr char kMarker[] = ".attune-simulate";
+
+bool LiesIn(const std::string& path, const std::string& folder) {
+  std::error_code ignored;
+  const fs::path inside = fs::weakly_canonical(path, ignored);
+  const fs::path around = fs::weakly_canonical(folder, ignored);
+  return std::mismatch(around.begin(), around.end(), inside.begin(), inside.end()).first == around.end();
+}
+
+absl::Status FileError(absl::string_view what, const std::string& path, const std::error_code& error) {
+  return absl::InternalError(absl::StrCat("cannot ", what, " '", path, "': ", error.message()));
+}
+
+}  // namespace
+
+absl::Status ResultsFolder::Begin(const std::vector<std::string>& inputs, bool force) {
+  std::error_code error;
+  if (fs::exists(path_) && !fs::is_directory(path_)) {
+    return absl::InvalidArgumentError(absl::StrCat("--out '", path_, "' is not a folder"));
+  }
+  had_marker_ = FileExists(Path(kMarker));
+  std::vector<std::string> names = outputs_;
+  names.push_back("work");
+  for (const std::string& name : names) {
+    const std::string path = Path(name);
+    if (!fs::exists(path)) continue;
+    if (!had_marker_) {
+      return absl::AlreadyExistsError(
+          absl::StrCat("'", path, "' exists and was not made by attune-simulate; use another --out"));
+    }
+    if (!force) {
+      return absl::AlreadyExistsError(
+          absl::StrCat("'", path, "' exists; use another --out, or --force to replace what an earlier run wrote"));
+    }
+    for (const std::string& input : inputs) {
+      if (!LiesIn(input, path)) continue;
+      return absl::InvalidArgumentError(
+          absl::StrCat("'", input, "' lies in '", path, "', which would be replaced; use another --out"));
+    }
+  }
+  fs::remove_all(work(), error);
+  if (error) return FileError("remove", work(), error);
+  ATTUNE_RETURN_IF_ERROR(MakeFolder(path_, FileAccess::kShared));
+  ATTUNE_RETURN_IF_ERROR(WriteFileAtomically(Path(kMarker), "", FileAccess::kShared));
+  ATTUNE_RETURN_IF_ERROR(MakeFolder(work(), FileAccess::kOwnerOnly));
+  return MakeFolder(work() + "/results", FileAccess::kShared);
+}
+
+absl::Status ResultsFolder::Publish() {
+  std::error_code error;
+  for (const std::string& output : outputs_) {
+    fs::remove_all(Path(output), error);
+    if (error) return FileError("replace", Path(output), error);
+    if (!fs::exists(Staged(output))) continue;
+    fs::rename(Staged(output), Path(output), error);
+    if (error) return FileError("write", Path(output), error);
+    published_ = true;
+  }
+  return absl::OkStatus();
+}
+
+void ResultsFolder::CleanUp(bool keep) {
+  std::error_code ignored;
+  if (keep) return;
+  fs::remove_all(work(), ignored);
+  if (published_ || had_marker_) return;
+  fs::remove(Path(kMarker), ignored);
+  fs::remove(path_, ignored);  // only when it is empty
+}
+
+absl::StatusOr<v1::Sidecar> JoinSidecars(const std::vector<v1::Sidecar>& sites) {
+  if (sites.empty()) return absl::InvalidArgumentError("there is no site's sidecar");
+  v1::Sidecar joined = sites.front();
+  joined.clear_inputs();  // the sites' own files
+  joined.clear_model_sha256();
+  joined.clear_batches();
+  std::vector<std::string> batches;
+  std::vector<std::string> notes;
+  std::uint64_t subjects = 0;
+  std::uint64_t excluded = 0;
+  for (const v1::Sidecar& site : sites) {
+    if (site.manifest_sha256() != joined.manifest_sha256()) {
+      return absl::InvalidArgumentError("the sites' tables are not of one study");
+    }
+    batches.insert(batches.end(), site.batches().begin(), site.batches().end());
+    for (const std::string& note : site.notes()) {
+      if (std::find(notes.begin(), notes.end(), note) == notes.end()) notes.push_back(note);
+    }
+    subjects += site.subjects();
+    excluded += site.subjects_excluded();
+  }
+  std::sort(batches.begin(), batches.end());
+  joined.mutable_batches()->Assign(batches.begin(), batches.end());
+  joined.mutable_notes()->Assign(notes.begin(), notes.end());
+  joined.set_subjects(static_cast<std::uint32_t>(subjects));
+  joined.set_subjects_excluded(static_cast<std::uint32_t>(excluded));
+  return joined;
+}
+
+}  // namespace attune

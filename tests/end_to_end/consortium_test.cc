@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A consortium as the README sets it up, command by command, with the programs of both sides.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/base/digest.h"
+#include "common/wire/bundle.h"
+#include "coordinator/simulate/process.h"
+#include "coordinator/simulate/split.h"
+#include "coordinator/simulate/synthetic.h"
+#include "tests/end_to_end/runner.h"
+#include "tests/support/data.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_folder.h"
+
+namespace attune::testing {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+namespace fs = std::filesystem;
+
+// A coordinator that serves on a port of its own, and the made-up consortium's data in one folder per site.
+class ConsortiumTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_OK(SyntheticConsortium(1).Write(temp_ / "data"));
+    ASSERT_OK_AND_ASSIGN(sites_, SplitBySite(SyntheticConsortium::DataIn(temp_ / "data"), temp_ / "sites"));
+    const ProgramResult pki = Coordinator({"--quiet", "pki", "init", "--consortium", "net", "--host", "127.0.0.1"});
+    ASSERT_EQ(pki.exit_code, 0) << pki.output;
+    fingerprint_ = std::string(absl::StripAsciiWhitespace(pki.output));
+    ASSERT_OK_AND_ASSIGN(Process serve, Process::Start({ProgramPath("attune-coordinator"), "--dir", temp_ / "coordinator",
+                                                        "serve", "--listen", "127.0.0.1:0"},
+                                                       {}, temp_ / "serve.log"));
+    serve_.emplace(std::move(serve));
+    for (int attempt = 0; attempt < 6000 && !fs::exists(temp_ / "coordinator/endpoint"); ++attempt) {
+      ASSERT_FALSE(serve_->WaitFor(0.01).has_value()) << temp_.Read("serve.log");
+    }
+    endpoint_ = std::string(absl::StripAsciiWhitespace(temp_.Read("coordinator/endpoint")));
+  }
+
+  ProgramResult Coordinator(std::vector<std::string> arguments) const {
+    arguments.insert(arguments.begin(), {"--dir", temp_ / "coordinator"});
+    return RunProgram("attune-coordinator", arguments);
+  }
+
+  ProgramResult Site(const std::string& site, std::vector<std::string> arguments) const {
+    arguments.insert(arguments.begin(), {"--dir", temp_ / ("sites/" + site)});
+    return RunProgram("attune-site", arguments);
+  }
+
+  std::string Invite(const std::string& site) const {
+    const std::string file = temp_ / (site + ".invitation.json");
+    const ProgramResult invited = Coordinator({"--quiet", "site", "invite", site, "--coordinator", endpoint_, "--out", file});
+    EXPECT_EQ(invited.exit_code, 0) << invited.output;
+    EXPECT_EQ(std::string(absl::StripAsciiWhitespace(invited.output)), fingerprint_);
+    return file;
+  }
+
+  // All that comes before the sites approve.
+  void Prepare(const std::string& study_file) {
+    for (const std::string& site : sites_) {
+      const ProgramResult enrolled = Site(site, {"enroll", "--invitation", Invite(site), "--fingerprint", fingerprint_});
+      ASSERT_EQ(enrolled.exit_code, 0) << enrolled.output;
+    }
+    const ProgramResult created = Coordinator({"study", "create", study_file});
+    ASSERT_EQ(created.exit_code, 0) << created.output;
+    for (const std::string& site : sites_) {
+      const ProgramResult registered = Site(site, {"register", "demo"});
+      ASSERT_EQ(registered.exit_code, 0) << registered.output;
+    }
+    const ProgramResult started = Coordinator({"--quiet", "study", "start", "demo"});
+    ASSERT_EQ(started.exit_code, 0) << started.output;
+    manifest_ = std::string(absl::StripAsciiWhitespace(started.output));
+    ASSERT_TRUE(IsSha256Hex(manifest_)) << manifest_;
+  }
+
+  // All sites at once.
+  void RunAll() {
+    std::map<std::string, Process> running;
+    for (const std::string& site : sites_) {
+      ASSERT_OK_AND_ASSIGN(Process process,
+                           Process::Start({ProgramPath("attune-site"), "--dir", temp_ / ("sites/" + site), "run", "demo"}, {},
+                                          temp_ / (site + ".log")));
+      running.emplace(site, std::move(process));
+    }
+    for (auto& [site, process] : running) {
+      const auto end = process.WaitFor(120);
+      ASSERT_TRUE(end.has_value()) << site;
+      ASSERT_EQ(end->exit_code, 0) << temp_.Read(site + ".log");
+    }
+  }
+
+  TempFolder temp_;
+  std::vector<std::string> sites_;
+  std::string fingerprint_;
+  std::string endpoint_;
+  std::string manifest_;
+  std::optional<Process> serve_;
+};
+
+// The numbers of a preview by block, in the order of a bundle.
+std::map<std::string, std::vector<double>> ReadPreview(const std::string& path) {
+  std::map<std::string, std::vector<double>> values;
+  const NaiveTable table = ReadNaive(path);
+  EXPECT_EQ(table.header, (std::vector<std::string>{"batch", "block", "row", "feature", "value"}));
+  for (const auto& row : table.rows) values[absl::StrCat(row[0], " ", row[1])].push_back(std::strtod(row[4].c_str(), nullptr));
+  return values;
+}
+
+TEST_F(ConsortiumTest, AsTheReadmeSetsItUp) {
+  ASSERT_NO_FATAL_FAILURE(Prepare(SyntheticConsortium::StudyFileIn(temp_ / "data")));
+  const ProgramResult list = Coordinator({"site", "list"});
+  for (const std::string& site : sites_) EXPECT_THAT(list.output, HasSubstr(site));
+
+  const ProgramResult check = Site("davos", {"check", "--study", "demo"});
+  EXPECT_EQ(check.exit_code, 0) << check.output;
+  EXPECT_THAT(check.output, AllOf(HasSubstr("davos/skyra"), HasSubstr("55"), HasSubstr("40: lh_region01_thickness")));
+
+  // Preview sends nothing and needs no approval.
+  const std::string preview_file = temp_ / "preview.tsv";
+  const ProgramResult preview = Site("davos", {"preview", "demo", "--out", preview_file});
+  ASSERT_EQ(preview.exit_code, 0) << preview.output;
+  EXPECT_THAT(preview.output, AllOf(HasSubstr(manifest_), HasSubstr("passed   this site: no sums over fewer than 5 people"),
+                                    HasSubstr("Not approved yet"), Not(HasSubstr("REFUSED"))));
+  EXPECT_EQ(Site("davos", {"run", "demo"}).exit_code, 4) << "nobody approved";
+  EXPECT_EQ(Site("davos", {"preview", "demo", "--out", preview_file}).exit_code, 6);
+
+  const ProgramResult wrong = Site("davos", {"approve", "demo", "--hash", std::string(64, '0')});
+  EXPECT_EQ(wrong.exit_code, 4) << wrong.output;
+  EXPECT_THAT(wrong.output, HasSubstr("nothing was approved"));
+  EXPECT_EQ(Site("davos", {"approve", "demo"}).exit_code, 3) << "no terminal to ask on";
+  EXPECT_FALSE(fs::exists(temp_ / "sites/davos/studies/demo/approval.json"));
+  for (const std::string& site : sites_) {
+    const ProgramResult approved = Site(site, {"approve", "demo", "--hash", manifest_});
+    ASSERT_EQ(approved.exit_code, 0) << approved.output;
+  }
+  EXPECT_THAT(Site("davos", {"preview", "demo"}).output, HasSubstr("Approved: 'run' sends this."));
+  ASSERT_NO_FATAL_FAILURE(RunAll());
+
+  // What was previewed is what was sent: every number, in number and value.
+  const std::map<std::string, std::vector<double>> previewed = ReadPreview(preview_file);
+  ASSERT_OK_AND_ASSIGN(const Bundle sent, OpenBundle(temp_ / "sites/davos/studies/demo/answer-1.bundle",
+                                                     v1::BUNDLE_KIND_ANSWER, {manifest_, 1, ""}));
+  std::size_t blocks = 0;
+  for (const auto& [batch, summary] : sent.parts) {
+    for (const BlockSpec& spec : summary.form()) {
+      const auto block = summary[spec.name];
+      const auto found = previewed.find(absl::StrCat(batch, " ", spec.name));
+      ASSERT_NE(found, previewed.end()) << batch << " " << spec.name;
+      EXPECT_EQ(found->second, std::vector<double>(block.data(), block.data() + block.size())) << batch << " " << spec.name;
+      ++blocks;
+    }
+  }
+  EXPECT_EQ(blocks, previewed.size());
+
+  // The numbers of the simulator.
+  EXPECT_TRUE(fs::exists(temp_ / "sites/davos/derivatives/demo/model.json"));
+  const ProgramResult simulated = Simulate(temp_ / "out", {"--demo", "--quiet"});
+  ASSERT_EQ(simulated.exit_code, 0) << simulated.output;
+  for (const std::string& site : sites_) {
+    EXPECT_EQ(temp_.Read(absl::StrCat("sites/", site, "/derivatives/demo/desc-harmonized_features.tsv")),
+              temp_.Read(absl::StrCat("out/sites/", site, "/desc-harmonized_features.tsv")));
+  }
+
+  const ProgramResult show = Coordinator({"study", "show", "demo", "--json"});
+  EXPECT_THAT(show.output, AllOf(HasSubstr("\"state\": \"complete\""), HasSubstr(manifest_)));
+  EXPECT_THAT(Coordinator({"study", "list"}).output, AllOf(HasSubstr("demo"), HasSubstr("complete")));
+  EXPECT_EQ(Coordinator({"verify", "demo"}).exit_code, 0);
+  EXPECT_EQ(Coordinator({"study", "close", "demo"}).exit_code, 0);
+  EXPECT_THAT(Coordinator({"study", "list"}).output, HasSubstr("closed"));
+  // The coordinator ends when it is asked to, at once.
+  serve_->Stop();
+  EXPECT_EQ(serve_->Poll()->exit_code, 0) << temp_.Read("serve.log");
+}
+
+TEST_F(ConsortiumTest, Enroll_WrongFingerprintUsedTokenAndOthersName) {
+  const std::string invitation = Invite("davos");
+  const ProgramResult wrong = Site("davos", {"enroll", "--invitation", invitation, "--fingerprint", std::string(64, '0')});
+  EXPECT_EQ(wrong.exit_code, 5) << wrong.output;
+  EXPECT_THAT(wrong.output, HasSubstr("fingerprint"));
+  ASSERT_EQ(Site("davos", {"enroll", "--invitation", invitation, "--fingerprint", fingerprint_}).exit_code, 0);
+  EXPECT_EQ(Site("davos", {"enroll", "--invitation", invitation, "--fingerprint", fingerprint_}).exit_code, 6) << "enrolled";
+  const ProgramResult used = Site("bergen", {"enroll", "--invitation", invitation, "--fingerprint", fingerprint_});
+  EXPECT_EQ(used.exit_code, 4) << used.output;
+  EXPECT_FALSE(fs::exists(temp_ / "sites/bergen/identity/identity.json"));
+  const ProgramResult unknown = Site("davos", {"register", "nothing"});
+  EXPECT_EQ(unknown.exit_code, 3) << unknown.output;
+  EXPECT_THAT(unknown.output, HasSubstr("'nothing' is unknown"));
+}
+
+TEST_F(ConsortiumTest, MissingValues_NeedApprovalByName) {
+  // One value of one person of davos is missing: a difference of one person between two features.
+  const NaiveTable table = ReadNaive(temp_ / "sites/davos/features-1.tsv");
+  std::string text = absl::StrCat(absl::StrJoin(table.header, "\t"), "\n");
+  for (std::size_t r = 0; r < table.rows.size(); ++r) {
+    std::vector<std::string> row = table.rows[r];
+    if (r == 3) row[2] = "n/a";
+    absl::StrAppend(&text, absl::StrJoin(row, "\t"), "\n");
+  }
+  temp_.Write("sites/davos/features-1.tsv", text);
+  ASSERT_NO_FATAL_FAILURE(Prepare(temp_.Write(
+      "study.yaml", "study: demo\nbatch: scanner\nfeatures: {table: {columns: \"*\"}}\nmethod: {combat: {missing: allow}}\n")));
+  const ProgramResult preview = Site("davos", {"preview", "demo", "--out", temp_ / "preview.tsv"});
+  EXPECT_EQ(preview.exit_code, 4) << preview.output;
+  EXPECT_THAT(preview.output, AllOf(HasSubstr("REFUSED  missing values reveal nobody"), HasSubstr("differ in 1")));
+  EXPECT_FALSE(fs::exists(temp_ / "preview.tsv"));
+
+  const auto approve = [&](const std::vector<std::string>& flags) {
+    std::vector<std::string> arguments = {"approve", "demo", "--hash", manifest_};
+    arguments.insert(arguments.end(), flags.begin(), flags.end());
+    return Site("davos", arguments).exit_code;
+  };
+  ASSERT_EQ(approve({}), 0);
+  const ProgramResult unnamed = Site("davos", {"run", "demo"});
+  EXPECT_EQ(unnamed.exit_code, 4) << unnamed.output;
+  EXPECT_THAT(unnamed.output, HasSubstr("--allow-missing"));
+  ASSERT_EQ(approve({"--allow-missing"}), 0);
+  const ProgramResult few = Site("davos", {"run", "demo"});
+  EXPECT_EQ(few.exit_code, 4) << few.output;
+  EXPECT_THAT(few.output, HasSubstr("--allow-missing-any-difference"));
+  EXPECT_THAT(Coordinator({"study", "show", "demo"}).output, HasSubstr("refused_by_policy"));
+  EXPECT_THAT(temp_.Read("serve.log"), Not(HasSubstr("differ in"))) << "only that it was refused is told";
+
+  ASSERT_EQ(approve({"--allow-missing-any-difference"}), 0);
+  for (const std::string& site : sites_) {
+    if (site == "davos") continue;
+    ASSERT_EQ(Site(site, {"approve", "demo", "--hash", manifest_, "--allow-missing"}).exit_code, 0);
+  }
+  ASSERT_NO_FATAL_FAILURE(RunAll());
+  EXPECT_EQ(ReadNaive(temp_ / "sites/davos/derivatives/demo/desc-harmonized_features.tsv").rows[3][2], "n/a");
+}
+
+}  // namespace
+}  // namespace attune::testing

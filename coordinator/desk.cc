@@ -46,10 +46,9 @@ absl::Status CheckMember(const StudyStatus& status, absl::string_view site, cons
   }
   if (status.sites.count(std::string(site)) == 0) return NotOnRoster(site, status.name);
   if (manifest_sha256 != status.manifest_sha256) {
-    return absl::FailedPreconditionError(absl::StrCat("the manifest of the study '", status.name, "' has the hash ",
-                                                      status.manifest_sha256, ", not ",
-                                                      IsSha256Hex(manifest_sha256) ? manifest_sha256 : "the one given",
-                                                      "; fetch the manifest again, and approve it"));
+    return absl::FailedPreconditionError(absl::StrCat(
+        "the manifest of the study '", status.name, "' has the hash ", status.manifest_sha256, ", not ",
+        IsSha256Hex(manifest_sha256) ? manifest_sha256 : "the one given", "; fetch the manifest again, and approve it"));
   }
   return absl::OkStatus();
 }

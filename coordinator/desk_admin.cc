@@ -39,8 +39,8 @@ absl::Status Desk::CreateStudy(const v1::StudyConfig& config, bool plain_sums) {
           return std::vector<JournalEntry>();
         }
         return absl::FailedPreconditionError(absl::StrCat("a study '", config.study(),
-                                                     "' with another study file exists already; "
-                                                     "give this one another name"));
+                                                          "' with another study file exists already; "
+                                                          "give this one another name"));
       });
 }
 

@@ -30,8 +30,8 @@ std::string SlotName(absl::string_view site, const v1::UploadHeader& header) {
   return absl::StrCat("upload-", Sha256Hex(absl::StrCat(header.study(), "/", site, "/", header.round())), "-");
 }
 
-// The name of an upload in the blob store. A slot holds one: another answer that is begun takes the place of what had come of the
-// last, so that a site cannot fill the disk.
+// The name of an upload in the blob store. A slot holds one: another answer that is begun takes the place of what had come of
+// the last, so that a site cannot fill the disk.
 std::string UploadName(absl::string_view site, const v1::UploadHeader& header) {
   return absl::StrCat(SlotName(site, header), header.bundle().sha256());
 }

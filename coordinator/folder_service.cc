@@ -260,7 +260,7 @@ class SiteFolder {
 
   std::string InboxPath(const std::string& study, const char* suffix) const { return absl::StrCat(inbox_, "/", study, suffix); }
 
-  Desk* const desk_;                                   // not owned
+  Desk* const desk_;                                  // not owned
   std::map<std::string, FileStamp>* const verified_;  // not owned
   const std::string site_;
   const std::string outbox_;
@@ -280,7 +280,8 @@ absl::Status FolderService::Sweep() {
       spdlog::debug("'{}/{}' is not named like a site and is left alone", root_, site);
       continue;
     }
-    first.Update(WithContext(SiteFolder(desk_, site, root_, &verified_).Sweep(studies), absl::StrCat("folder of site '", site, "'")));
+    first.Update(
+        WithContext(SiteFolder(desk_, site, root_, &verified_).Sweep(studies), absl::StrCat("folder of site '", site, "'")));
   }
   return first;
 }

@@ -111,7 +111,9 @@ absl::StatusOr<std::vector<JournalEntry>> ComputeOutcome(const StudyStatus& stat
   ATTUNE_ASSIGN_OR_RETURN(const Question question, LoadQuestion(blobs, record.question_sha256));
   // What the data say, as against what goes wrong here: InvalidArgument, such as sums that overflow, and FailedPrecondition end
   // the study. All others leave it as it is, to be tried again.
-  const auto ends_study = [](const absl::Status& why) { return absl::IsFailedPrecondition(why) || absl::IsInvalidArgument(why); };
+  const auto ends_study = [](const absl::Status& why) {
+    return absl::IsFailedPrecondition(why) || absl::IsInvalidArgument(why);
+  };
   const auto failed = [&](const absl::Status& why) {
     JournalEntry e;
     e.study = status.name;
@@ -165,8 +167,8 @@ absl::StatusOr<std::map<std::string, Summary>> OpenAnswer(const std::string& pat
                                                           const std::string& question_sha256, const Question& question,
                                                           const std::vector<std::string>& parts) {
   const BundleBinding binding{manifest_sha256, question.round, question_sha256};
-  ATTUNE_ASSIGN_OR_RETURN(Bundle bundle, OpenBundle(path, v1::BUNDLE_KIND_ANSWER, binding,
-                                                    MaxAnswerHeaderBytes(binding, question.form, parts)));
+  ATTUNE_ASSIGN_OR_RETURN(
+      Bundle bundle, OpenBundle(path, v1::BUNDLE_KIND_ANSWER, binding, MaxAnswerHeaderBytes(binding, question.form, parts)));
   std::vector<std::string> names;
   for (const auto& [name, blocks] : bundle.parts) names.push_back(name);
   if (names != parts) {

@@ -40,9 +40,9 @@ class Run {
       const absl::Time asked = absl::Now();
       ATTUNE_ASSIGN_OR_RETURN(const v1::NextReply reply, courier_->Next(request));
       if (reply.manifest_sha256() != study_.held.sha256) {
-        return absl::FailedPreconditionError(
-            absl::StrCat("the coordinator replies for the manifest '", reply.manifest_sha256(), "', this site approved ",
-                         study_.held.sha256, ": ask the coordinator's operator"));
+        return absl::FailedPreconditionError(absl::StrCat("the coordinator replies for the manifest '", reply.manifest_sha256(),
+                                                          "', this site approved ", study_.held.sha256,
+                                                          ": ask the coordinator's operator"));
       }
       switch (reply.task()) {
         case v1::NextReply::TASK_WAIT: {

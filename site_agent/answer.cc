@@ -67,8 +67,8 @@ absl::StatusOr<std::vector<RuleResult>> JudgeRules(const SiteStudy& study, const
   approval.set_allow_missing(v1::ALLOW_MISSING_YES);
   const absl::Status missing = CheckMissing(config, study.approval.value_or(approval), tables.data->features(), *tables.data);
   if (!missing.ok() && !absl::IsPermissionDenied(missing)) return missing;
-  const std::string at_least = absl::StrCat(
-      config.method().combat().small_batches() == v1::SMALL_BATCHES_MEAN_ONLY ? 1 : MinBatchSizeOf(config));
+  const std::string at_least =
+      absl::StrCat(config.method().combat().small_batches() == v1::SMALL_BATCHES_MEAN_ONLY ? 1 : MinBatchSizeOf(config));
   return std::vector<RuleResult>{
       {"the question is the method's own", CheckQuestion(*study.method, study.facts, question)},
       {"the tables have the batches that were registered", CheckBatchesAreRegistered(study, *tables.data)},

@@ -30,8 +30,8 @@ absl::StatusOr<std::vector<RuleResult>> JudgeRules(const SiteStudy& study, const
 absl::Status CheckInputsUnchanged(const SiteStudy& study, const SiteTables& tables);
 
 // What the round's answer is uploaded as, when it was computed before, from the question of this digest, which lies at
-// QuestionPath(round), and from these tables. It passes the gate again. NotFound: there is none yet. PermissionDenied: the gate's,
-// or it answers another question of this round; a second one is never answered.
+// QuestionPath(round), and from these tables. It passes the gate again. NotFound: there is none yet. PermissionDenied: the
+// gate's, or it answers another question of this round; a second one is never answered.
 absl::StatusOr<v1::UploadHeader> KeptAnswer(const SiteStudy& study, const SiteTables& tables, std::uint32_t round,
                                             const std::string& question_sha256);
 

@@ -17,8 +17,8 @@ namespace attune {
 absl::StatusOr<std::vector<std::string>> DescribeDesign(const std::vector<Covariate>& covariates, const Cohort& cohort);
 
 // A sentence for each level of a categorical covariate that 1 to `min_cell` - 1 of the people of a batch have, or lack: their
-// values follow from the batch's sums (of one man among women, the mean and the product with sex give what was measured on him).
-// For the site's own eyes. One pass; memory: a count per batch and column.
+// values follow from the batch's sums (of one man among women, the mean and the product with sex give what was measured on
+// him). For the site's own eyes. One pass; memory: a count per batch and column.
 absl::StatusOr<std::vector<std::string>> DescribeRareLevels(const std::vector<Covariate>& covariates, const Cohort& cohort,
                                                             int min_cell);
 

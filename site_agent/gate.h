@@ -37,8 +37,8 @@ absl::Status CheckQuestion(const Method& method, const StudyFacts& facts, const 
 // FailedPrecondition naming batch, count, threshold and remedies.
 absl::Status CheckBatchSizes(const v1::StudyConfig& study, const std::vector<BatchCount>& batches);
 
-// Whatever the study says, no sum over fewer than kMinCell people leaves: mean and variance of two are those two. PermissionDenied
-// naming batch and count.
+// Whatever the study says, no sum over fewer than kMinCell people leaves: mean and variance of two are those two.
+// PermissionDenied naming batch and count.
 absl::Status CheckFewestPeople(const std::vector<BatchCount>& batches);
 
 // Under "missing: allow": the approval allows it by name, and no two features of a batch differ in 1 to kMinCell - 1 of the

@@ -7,8 +7,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "common/base/digest.h"
 #include "common/base/crash_point.h"
+#include "common/base/digest.h"
 #include "common/base/files.h"
 #include "common/base/status.h"
 #include "common/base/text.h"

@@ -49,8 +49,8 @@ Form EvidenceForm(const StudyFacts& facts, bool scale_ratios);
 inline constexpr const char* kPhases[] = {"before.", "after."};
 
 // Writes the figures of one phase for the features [first, first + F of sums). A feature that cannot be tested (no degrees of
-// freedom, no residual, figures that overflow) loses its "tested" flag. `batches`: S. `by_batch`: each batch's moments of these features, for the
-// scale ratios; may be empty.
+// freedom, no residual, figures that overflow) loses its "tested" flag. `batches`: S. `by_batch`: each batch's moments of these
+// features, for the scale ratios; may be empty.
 void WriteFigures(const StudyFacts& facts, const std::string& phase, const ScatterSums& sums, double batches,
                   const std::vector<Moments>& by_batch, Eigen::Index first, Blocks& evidence);
 

@@ -27,8 +27,9 @@ void ForEachTile(Index features, int threads, absl::FunctionRef<void(Index, Inde
   });
 }
 
-// The mean of n values, as a distance from the first: equal values have exactly their value as mean, and so a scatter of exactly
-// 0 in every block and every merge. Added up and divided, 0.1 would not be 0.1 again, and rounding would pass for variation.
+// The mean of n values, as a distance from the first: equal values have exactly their value as mean, and so a scatter of
+// exactly 0 in every block and every merge. Added up and divided, 0.1 would not be 0.1 again, and rounding would pass for
+// variation.
 template <typename ValueOf>
 double MeanFromFirst(Index n, const ValueOf& value_of) {
   if (n == 0) return 0;

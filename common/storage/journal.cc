@@ -98,8 +98,8 @@ absl::Status CheckEntry(const std::string& study, const JournalEntry& entry) {
   return absl::OkStatus();
 }
 
-// True: a journal of this format. False: a database with nothing in it yet. For use inside a transaction: another process may be
-// creating the journal between one question and the next.
+// True: a journal of this format. False: a database with nothing in it yet. For use inside a transaction: another process may
+// be creating the journal between one question and the next.
 absl::StatusOr<bool> CheckFormat(const sqlite::Database& database) {
   ATTUNE_ASSIGN_OR_RETURN(const std::int64_t application, database.SelectInt("PRAGMA application_id"));
   ATTUNE_ASSIGN_OR_RETURN(const std::int64_t version, database.SelectInt("PRAGMA user_version"));

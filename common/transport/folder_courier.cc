@@ -180,9 +180,10 @@ class FolderCourier : public Courier {
     v1::NextReply reply;
     ATTUNE_RETURN_IF_ERROR(Take(absl::StrCat(study, ".next.pb"), &reply));
     if (reply.manifest_sha256() != request.manifest_sha256()) {
-      return absl::UnavailableError(absl::StrCat("what lies in '", inbox_, "' (", study,
-                                                 ".next.pb) is of another manifest than the approved one; bring the whole inbox "
-                                                 "folder from the coordinator"));
+      return absl::UnavailableError(
+          absl::StrCat("what lies in '", inbox_, "' (", study,
+                       ".next.pb) is of another manifest than the approved one; bring the whole inbox "
+                       "folder from the coordinator"));
     }
     v1::UploadHeader sent;
     v1::ReportRequest report;

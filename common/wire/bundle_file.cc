@@ -154,9 +154,8 @@ absl::StatusOr<std::string> WriteBundleFile(const std::string& path, v1::BundleH
   }
   const std::string encoded = DeterministicBytes(header);
   if (encoded.size() > kMaxBundleHeaderBytes) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the header of a bundle would have ", encoded.size(), " bytes, more than the limit of ",
-                     kMaxBundleHeaderBytes));
+    return absl::InvalidArgumentError(absl::StrCat("the header of a bundle would have ", encoded.size(),
+                                                   " bytes, more than the limit of ", kMaxBundleHeaderBytes));
   }
   const std::uint64_t size = encoded.size();
   char size_bytes[sizeof(size)];

@@ -4,7 +4,8 @@
 
 namespace attune {
 
-// The consortium of attune-simulate, where there is nobody to protect: site agents answer a pooled study with plain sums only here.
+// The consortium of attune-simulate, where there is nobody to protect: site agents answer a pooled study with plain sums only
+// here.
 inline constexpr char kSimulatedConsortium[] = "simulated";
 
 }  // namespace attune

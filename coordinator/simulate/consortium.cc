@@ -252,8 +252,10 @@ absl::Status Consortium::RunSites() {
       last = now;
       last_moved = std::chrono::steady_clock::now();
     } else if (SecondsSince(last_moved) > kStuckSeconds) {
-      return absl::DeadlineExceededError(absl::StrCat(running.size(), " sites do not get any further; the coordinator's last "
-                                                                      "lines:\n", LastLines(LogOf(kCoordinatorName), kLinesShown)));
+      return absl::DeadlineExceededError(absl::StrCat(running.size(),
+                                                      " sites do not get any further; the coordinator's last "
+                                                      "lines:\n",
+                                                      LastLines(LogOf(kCoordinatorName), kLinesShown)));
     }
     bool finished = false;
     ATTUNE_RETURN_IF_ERROR(Check(*coordinator_, false, &finished));
@@ -286,8 +288,8 @@ absl::Status Consortium::Run() {
     arguments.push_back(options_.study);
     ATTUNE_RETURN_IF_ERROR(RunOnce(site, "attune-site", arguments));
   }
-  ATTUNE_RETURN_IF_ERROR(AwaitJournal(
-      "taken in all registrations", [&](const StudyStatus& status) { return status.sites.size() == options_.sites.size(); }));
+  ATTUNE_RETURN_IF_ERROR(AwaitJournal("taken in all registrations",
+                                      [&](const StudyStatus& status) { return status.sites.size() == options_.sites.size(); }));
   options_.tell("freezing the manifest; each site approves it");
   ATTUNE_RETURN_IF_ERROR(Coordinator({"study", "start", options_.study}).status());
   if (options_.via == Via::kFolder) ATTUNE_RETURN_IF_ERROR(AwaitManifests());
@@ -298,9 +300,8 @@ absl::Status Consortium::Run() {
     ATTUNE_RETURN_IF_ERROR(RunOnce(site, "attune-site", arguments));
   }
   ATTUNE_RETURN_IF_ERROR(RunSites());
-  ATTUNE_RETURN_IF_ERROR(AwaitJournal("taken in all reports", [](const StudyStatus& status) {
-    return status.state == v1::STUDY_STATE_COMPLETE;
-  }));
+  ATTUNE_RETURN_IF_ERROR(
+      AwaitJournal("taken in all reports", [](const StudyStatus& status) { return status.state == v1::STUDY_STATE_COMPLETE; }));
   coordinator_->process.Stop();
   coordinator_.reset();
   for (const auto& [name, point] : options_.crash_at) {

@@ -181,9 +181,10 @@ int Main(int argc, char** argv) {
   app.add_option("--release", arguments.release, "Instead of the study file's")->check(CLI::IsMember({"per_batch", "pooled"}));
   app.add_flag("--plain-sums", arguments.plain_sums, "Allow release: pooled with sums that are not masked (simulator only)");
   app.add_flag("--keep", arguments.keep, "Keep the work folder: private data, keys, logs");
-  app.add_flag("--force", arguments.force,
-               "Replace what an earlier run wrote into --out, once this one has succeeded, and read tables that were harmonized "
-               "before");
+  app.add_flag(
+      "--force", arguments.force,
+      "Replace what an earlier run wrote into --out, once this one has succeeded, and read tables that were harmonized "
+      "before");
   app.add_flag("--quiet", arguments.quiet, "No progress");
   app.add_option("--threads", arguments.threads, "Threads of each site agent")
       ->check(CLI::PositiveNumber)

@@ -87,7 +87,8 @@ std::optional<ProcessEnd> Process::Poll() {
   const pid_t ended = ::waitpid(pid_, &status, WNOHANG);
   if (ended == 0 || (ended < 0 && errno == EINTR)) return std::nullopt;
   if (ended != pid_) {
-    // Somebody else has waited for it (a parent that ignores SIGCHLD handed that on): how it ended is lost, and its id is not ours.
+    // Somebody else has waited for it (a parent that ignores SIGCHLD handed that on): how it ended is lost, and its id is not
+    // ours.
     end_ = ProcessEnd{128, true};
     return end_;
   }

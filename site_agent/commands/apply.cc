@@ -115,8 +115,7 @@ void AddApply(CLI::App* app, const Globals* globals, Action* action) {
   AddTableOptions(command, &arguments->tables);
   auto* site = command->add_option("--site", arguments->site, "the site of the subjects, where the model has several");
   command
-      ->add_option("--batch", arguments->batch,
-                   "the batch of all subjects, where participants.tsv has no column that says so")
+      ->add_option("--batch", arguments->batch, "the batch of all subjects, where participants.tsv has no column that says so")
       ->excludes(site);
   command->add_option("--out", arguments->out, "the derivative folder to write")->required();
   command->callback([=] { *action = [=] { return Apply(*globals, *arguments); }; });

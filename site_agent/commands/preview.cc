@@ -105,7 +105,7 @@ absl::Status Preview(const Globals& globals, const Arguments& arguments) {
   for (const std::string& note : rare) std::cout << "note: " << note << "\n";
   const absl::Status approved = CheckApproved(study.name(), study.held.sha256, study.approval);
   std::cout << "\n"
-            << (!refused.ok()    ? "Refused: nothing would be sent."
+            << (!refused.ok()   ? "Refused: nothing would be sent."
                 : approved.ok() ? "Approved: 'run' sends this."
                                 : "Not approved yet: nothing is sent before 'attune-site approve'.")
             << "\n";

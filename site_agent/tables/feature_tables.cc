@@ -54,8 +54,9 @@ class Join {
     }
     std::size_t& place = row_of_[person->second];
     if (place != kNoRow) {
-      return absl::InvalidArgumentError(absl::StrCat(table_.file.Where(row, table_.id_column), ": '", person->first, "' is in line ",
-                                                     table_.file.LineOf(place), " already; keep one row per id"));
+      return absl::InvalidArgumentError(absl::StrCat(table_.file.Where(row, table_.id_column), ": '", person->first,
+                                                     "' is in line ", table_.file.LineOf(place),
+                                                     " already; keep one row per id"));
     }
     place = row;
     return absl::OkStatus();

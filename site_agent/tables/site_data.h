@@ -57,9 +57,9 @@ class SiteData : public Cohort {
   virtual const std::vector<v1::FileDigest>& inputs() const = 0;
 
   // Writes the table again, for `path` (.tsv), where the caller's Commit puts it: the same columns, order and ids; features as
-  // `apply` returns them, with 17 significant digits; cells that come back unchanged keep their text; other columns keep theirs;
-  // features of excluded rows and missing values are n/a. `apply` is called once per row that is not excluded, in the order of
-  // rows.
+  // `apply` returns them, with 17 significant digits; cells that come back unchanged keep their text; other columns keep
+  // theirs; features of excluded rows and missing values are n/a. `apply` is called once per row that is not excluded, in the
+  // order of rows.
   virtual absl::StatusOr<TsvWriter> StageTable(
       const std::string& path, absl::FunctionRef<absl::Status(const Subject&, std::span<double> out)> apply) const = 0;
 };

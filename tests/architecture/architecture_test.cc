@@ -33,7 +33,7 @@ std::vector<SourceFile> Sources() {
   static const std::vector<SourceFile>& sources = *new std::vector<SourceFile>([] {
     std::vector<SourceFile> found;
     const fs::path root = ATTUNE_SOURCE_DIR;
-    static const std::regex include("#include [<\"]([^>\"]+)[>\"]");
+    static const std::regex include("#\\s*include\\s*[<\"]([^>\"]+)[>\"]");
     for (const char* folder : {"common", "coordinator", "site_agent", "tests"}) {
       for (const fs::directory_entry& entry : fs::recursive_directory_iterator(root / folder)) {
         const std::string extension = entry.path().extension().string();
@@ -139,6 +139,10 @@ TEST(Architecture, ThirdPartyHeadersStayBehindTheirFences) {
       {"nifti", {"site_agent/imaging/"}},
       {"google/protobuf/", {"common/wire/", "common/transport/", "coordinator/", "site_agent/", "tests/"}},
       {"CLI/", {"coordinator/", "site_agent/"}},
+      {"spdlog/", {"coordinator/", "site_agent/", "tests/"}},
+      {"Eigen/",
+       {"common/numeric/", "common/kernel/", "common/methods/", "common/evidence/", "coordinator/simulate/synthetic",
+        "site_agent/design_notes", "tests/"}},
   };
   std::vector<std::string> wrong;
   for (const SourceFile& file : Sources()) {
@@ -149,6 +153,23 @@ TEST(Architecture, ThirdPartyHeadersStayBehindTheirFences) {
                                         [&](const std::string& place) { return absl::StartsWith(file.path, place); });
         if (!inside) wrong.push_back(absl::StrCat(file.path, " includes ", include));
       }
+    }
+  }
+  EXPECT_TRUE(wrong.empty()) << absl::StrJoin(wrong, "\n");
+}
+
+TEST(Architecture, MathematicsDoesNoInputOrOutput) {
+  const std::vector<std::string> pure = {"common/numeric/", "common/kernel/", "common/methods/", "common/evidence/"};
+  const std::set<std::string> forbidden = {"cstdio",  "fstream",    "filesystem", "iostream",           "stdio.h",
+                                           "fcntl.h", "sys/stat.h", "unistd.h",   "common/base/files.h"};
+  std::vector<std::string> wrong;
+  for (const SourceFile& file : Sources()) {
+    if (std::none_of(pure.begin(), pure.end(),
+                     [&](const std::string& folder) { return absl::StartsWith(file.path, folder); })) {
+      continue;
+    }
+    for (const std::string& include : file.includes) {
+      if (forbidden.count(include) > 0) wrong.push_back(absl::StrCat(file.path, " includes ", include));
     }
   }
   EXPECT_TRUE(wrong.empty()) << absl::StrJoin(wrong, "\n");

@@ -153,8 +153,8 @@ TEST_F(ConsortiumTest, AsTheReadmeSetsItUp) {
 
   // What was previewed is what was sent: every number, in number and value.
   const std::map<std::string, std::vector<double>> previewed = ReadPreview(preview_file);
-  ASSERT_OK_AND_ASSIGN(const Bundle sent, OpenBundle(temp_ / "sites/davos/studies/demo/answer-1.bundle",
-                                                     v1::BUNDLE_KIND_ANSWER, {manifest_, 1, ""}));
+  ASSERT_OK_AND_ASSIGN(const Bundle sent, OpenBundle(temp_ / "sites/davos/studies/demo/answer-1.bundle", v1::BUNDLE_KIND_ANSWER,
+                                                     {manifest_, 1, ""}));
   std::size_t blocks = 0;
   for (const auto& [batch, summary] : sent.parts) {
     for (const BlockSpec& spec : summary.form()) {
@@ -195,7 +195,8 @@ TEST_F(ConsortiumTest, Enroll_WrongFingerprintUsedTokenAndOthersName) {
   ASSERT_EQ(Site("davos", {"enroll", "--invitation", invitation, "--fingerprint", fingerprint_}).exit_code, 0);
   EXPECT_EQ(Site("davos", {"enroll", "--invitation", invitation, "--fingerprint", fingerprint_}).exit_code, 6) << "enrolled";
   const ProgramResult used = Site("bergen", {"enroll", "--invitation", invitation, "--fingerprint", fingerprint_});
-  EXPECT_EQ(used.exit_code, 4) << used.output;
+  EXPECT_EQ(used.exit_code, 5) << used.output;
+  EXPECT_THAT(used.output, HasSubstr("another site's, has expired, or was used"));
   EXPECT_FALSE(fs::exists(temp_ / "sites/bergen/identity/identity.json"));
   const ProgramResult unknown = Site("davos", {"register", "nothing"});
   EXPECT_EQ(unknown.exit_code, 3) << unknown.output;

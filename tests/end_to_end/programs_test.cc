@@ -18,6 +18,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "attune/v1/outputs.pb.h"
 #include "common/wire/json.h"
 #include "tests/end_to_end/runner.h"
@@ -66,9 +67,10 @@ std::string Study(const std::string& rest) { return absl::StrCat("study: test\nf
 // ---- attune-simulate ----
 
 TEST(Simulate, WritesWhatItPromises) {
-  for (const char* file : {"harmonized.tsv", "harmonized.json", "summary.json", "models/davos.json", "coordinator/journal.sqlite",
-                           "sites/davos/desc-harmonized_features.tsv", "sites/davos/desc-harmonized_features.json",
-                           "sites/davos/dataset_description.json", "sites/davos/model.json"}) {
+  for (const char* file :
+       {"harmonized.tsv", "harmonized.json", "summary.json", "models/davos.json", "coordinator/journal.sqlite",
+        "sites/davos/desc-harmonized_features.tsv", "sites/davos/desc-harmonized_features.json",
+        "sites/davos/dataset_description.json", "sites/davos/model.json"}) {
     EXPECT_TRUE(fs::exists(fs::path(Out()) / file)) << file;
   }
   const NaiveTable before = ReadNaive(Out() + "/data/thickness.tsv");
@@ -107,22 +109,32 @@ TEST(Simulate, Demo_ShowsThatItHelpedAndTheTruth) {
     EXPECT_LT(summary.after().median_partial_eta_squared(), 0.01);
     ASSERT_EQ(summary.after().covariates_size(), 2);
     EXPECT_EQ(summary.after().covariates(0).covariate(), "age");
-    EXPECT_EQ(summary.after().covariates(0).features_associated(), 40u);
+    EXPECT_GE(summary.after().covariates(0).features_associated(), summary.before().covariates(0).features_associated());
+    EXPECT_GE(summary.after().covariates(0).features_associated(), 38u);
     // Scales are of single batches.
     const bool per_batch = std::string(release) == "per_batch";
     EXPECT_EQ(summary.before().has_median_scale_ratio(), per_batch);
     EXPECT_EQ(summary.after().has_median_scale_ratio(), per_batch);
-    if (per_batch) EXPECT_GT(summary.before().median_scale_ratio(), 1.2);
-    if (per_batch) EXPECT_LT(summary.after().median_scale_ratio(), 1.1);
+    if (per_batch) {
+      EXPECT_GT(summary.before().median_scale_ratio(), 1.2);
+      EXPECT_LT(summary.after().median_scale_ratio(), 1.1);
+    }
     EXPECT_EQ(absl::StrContains(run.output, "scale ratio"), per_batch);
     EXPECT_EQ(Cell(run.output, "features with a batch effect", 0), "40");
     // Scanner, subjects; location true, before, after; scale true, before, after.
-    for (const char* scanner : {"aachen/prisma", "aachen/vida", "bergen/ingenia", "cardiff/connectom", "davos/skyra", "davos/mr750"}) {
+    for (const char* scanner :
+         {"aachen/prisma", "aachen/vida", "bergen/ingenia", "cardiff/connectom", "davos/skyra", "davos/mr750"}) {
       EXPECT_NEAR(Number(Cell(run.output, scanner, 2)), Number(Cell(run.output, scanner, 1)), 0.04) << scanner;
       EXPECT_NEAR(Number(Cell(run.output, scanner, 3)), 0, 0.02) << scanner;
       EXPECT_NEAR(Number(Cell(run.output, scanner, 6)), 1, 0.15) << scanner;
     }
-    EXPECT_THAT(run.output, HasSubstr("age effect, mm per year: true -0.006"));
+    // "true -0.00601, before -0.0047, after -0.0058": scanners with older patients distorted it.
+    const std::string age = "age effect, mm per year:";
+    const auto effect = [&](std::size_t column) {
+      return Number(std::string(absl::StripSuffix(Cell(run.output, age, column), ",")));
+    };
+    EXPECT_LT(effect(1), -0.004);
+    EXPECT_LT(std::abs(effect(5) - effect(1)), std::abs(effect(3) - effect(1)));
   }
 }
 
@@ -130,8 +142,14 @@ TEST(Simulate, SiteColumn_AndOutputsThatAreForced) {
   const TempFolder temp;
   std::string people = ReadText(Out() + "/data/participants.tsv");
   people = absl::StrReplaceAll(people, {{"participant_id\tsite\t", "participant_id\thospital\t"}});
-  const std::vector<std::string> arguments = {"--quiet", "--study", Out() + "/data/study.yaml", "--site-column", "hospital",
-                                              "--participants", temp.Write("p.tsv", people), "--features",
+  const std::vector<std::string> arguments = {"--quiet",
+                                              "--study",
+                                              Out() + "/data/study.yaml",
+                                              "--site-column",
+                                              "hospital",
+                                              "--participants",
+                                              temp.Write("p.tsv", people),
+                                              "--features",
                                               Out() + "/data/thickness.tsv"};
   const ProgramResult run = Simulate(temp / "out", arguments);
   ASSERT_EQ(run.exit_code, 0) << run.output;
@@ -157,8 +175,10 @@ TEST(Simulate, ForceNeverTouchesWhatItDidNotMake) {
   fs::copy(Out() + "/data", temp / "data", fs::copy_options::recursive);
   fs::create_directories(temp / "models");
   temp.Write("models/mine.txt", "precious");
-  const std::vector<std::string> arguments = {"--quiet", "--force", "--study", temp / "data/study.yaml", "--participants",
-                                              temp / "data/participants.tsv", "--features", temp / "data/thickness.tsv"};
+  const std::vector<std::string> arguments = {"--quiet",        "--force",
+                                              "--study",        temp / "data/study.yaml",
+                                              "--participants", temp / "data/participants.tsv",
+                                              "--features",     temp / "data/thickness.tsv"};
   const ProgramResult refused = Simulate(temp.path(), arguments);
   EXPECT_EQ(refused.exit_code, 6) << refused.output;
   EXPECT_EQ(temp.Read("models/mine.txt"), "precious");
@@ -448,8 +468,9 @@ TEST(Site, Apply_NoBatchColumn_IsNeverGuessed) {
   // A site with one scanner: still nobody said that this person was on it.
   const std::string participants = temp.Write("p.tsv", "participant_id\tScanner\tage\tsex\nsub-9999\tterra\t50\tF\n");
   const auto apply = [&](const std::string& people, const std::vector<std::string>& more) {
-    std::vector<std::string> arguments = {"apply", "--model", Out() + "/models/bergen.json", "--participants", people,
-                                          "--features", features, "--out", temp / "out"};
+    std::vector<std::string> arguments = {"apply",          "--model", Out() + "/models/bergen.json",
+                                          "--participants", people,    "--features",
+                                          features,         "--out",   temp / "out"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     return RunProgram("attune-site", arguments);
   };
@@ -468,11 +489,12 @@ TEST(Site, Apply_NoBatchColumn_IsNeverGuessed) {
 TEST(Site, Apply_DamagedModel_IsAnErrorNotACrash) {
   const TempFolder temp;
   const std::string model = ReadText(Out() + "/models/davos.json");
-  for (const auto& [from, to] : std::map<std::string, std::string>{{"\"gamma\"", "\"gamm\""}, {"\"combat/1\"", "\"combat/9\""}}) {
+  for (const auto& [from, to] :
+       std::map<std::string, std::string>{{"\"gamma\"", "\"gamm\""}, {"\"combat/1\"", "\"combat/9\""}}) {
     const std::string damaged = temp.Write("model.json", absl::StrReplaceAll(model, {{from, to}}));
-    const ProgramResult run = RunProgram(
-        "attune-site", {"apply", "--model", damaged, "--participants", Out() + "/work/sites/davos/participants.tsv",
-                        "--features", Out() + "/work/sites/davos/features-1.tsv", "--out", temp / "out"});
+    const ProgramResult run =
+        RunProgram("attune-site", {"apply", "--model", damaged, "--participants", Out() + "/work/sites/davos/participants.tsv",
+                                   "--features", Out() + "/work/sites/davos/features-1.tsv", "--out", temp / "out"});
     EXPECT_EQ(run.exit_code, 3) << run.output;
     EXPECT_FALSE(fs::exists(temp / "out/desc-harmonized_features.tsv"));
   }

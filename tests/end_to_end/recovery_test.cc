@@ -63,9 +63,8 @@ class KillAt : public ::testing::TestWithParam<Crash> {};
 TEST_P(KillAt, FinishesWithTheSameBytes) {
   const TempFolder temp;
   const Crash& crash = GetParam();
-  const ProgramResult run =
-      Simulate(temp / "out", {"--demo", "--release", crash.release, "--plain-sums", "--via", crash.via, "--crash-at",
-                              absl::StrCat(crash.process, "=", crash.point)});
+  const ProgramResult run = Simulate(temp / "out", {"--demo", "--release", crash.release, "--plain-sums", "--via", crash.via,
+                                                    "--crash-at", absl::StrCat(crash.process, "=", crash.point)});
   ASSERT_EQ(run.exit_code, 0) << run.output;
   // Otherwise the point was never reached and nothing was tested.
   EXPECT_TRUE(absl::StrContains(run.output, absl::StrCat(crash.process, " was killed as planned"))) << run.output;
@@ -130,8 +129,7 @@ constexpr Crash kCrashes[] = {
 };
 
 INSTANTIATE_TEST_SUITE_P(EveryStep, KillAt, ::testing::ValuesIn(kCrashes), [](const auto& param) {
-  std::string name =
-      absl::StrCat(param.param.process, "_", param.param.point, "_", param.param.release, "_", param.param.via);
+  std::string name = absl::StrCat(param.param.process, "_", param.param.point, "_", param.param.release, "_", param.param.via);
   std::replace_if(
       name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
   return name;
@@ -159,17 +157,16 @@ TEST(SameBytes, WithEightThreads) {
     absl::StrAppend(&table, "\nsub-", 10 + i);
     for (int f = 0; f < kFeatures; ++f) absl::StrAppend(&table, "\t", (i * 7919 + f * 104729) % 1009, ".", i % 10);
   }
-  const std::string study =
-      temp.Write("study.yaml",
-                 "study: many\nfeatures: {table: {columns: \"*\"}}\ncovariates: [{name: age, type: continuous}]\nmethod: {combat: "
-                 "{}}\n");
+  const std::string study = temp.Write(
+      "study.yaml",
+      "study: many\nfeatures: {table: {columns: \"*\"}}\ncovariates: [{name: age, type: continuous}]\nmethod: {combat: "
+      "{}}\n");
   std::map<std::string, std::string> results[2];
   for (const bool eight : {false, true}) {
     const std::string out = temp / (eight ? "eight" : "one");
-    const ProgramResult run =
-        Simulate(out, {"--quiet", "--study", study, "--participants",
-                       temp.Write("p.tsv", absl::StrReplaceAll(people, {{"\n\n", "\n"}}) + "\n"), "--features",
-                       temp.Write("f.tsv", table + "\n"), "--threads", eight ? "8" : "1"});
+    const ProgramResult run = Simulate(out, {"--quiet", "--study", study, "--participants",
+                                             temp.Write("p.tsv", absl::StrReplaceAll(people, {{"\n\n", "\n"}}) + "\n"),
+                                             "--features", temp.Write("f.tsv", table + "\n"), "--threads", eight ? "8" : "1"});
     ASSERT_EQ(run.exit_code, 0) << run.output;
     results[eight] = Results(out);
   }
@@ -242,7 +239,9 @@ void ExpectSignalLeavesNothing(int signal, const std::string& text) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
   EXPECT_TRUE(ProcessesWith(temp / "out").empty()) << "signal " << signal;
-  if (signal != SIGKILL) EXPECT_FALSE(std::filesystem::exists(temp / "out")) << "signal " << signal;
+  if (signal != SIGKILL) {
+    EXPECT_FALSE(std::filesystem::exists(temp / "out")) << "signal " << signal;
+  }
 }
 
 TEST(Simulate, Interrupted_LeavesNoProcessAndNothingPrivate) {

@@ -41,7 +41,7 @@ absl::Status CheckModelForm(const Blocks& parameters, Index p, Index f) {
 // Sentences on what the batch itself flagged, for its own site and for the coordinator.
 void NoteFlags(const StudyFacts& facts, const Summary& own, std::vector<std::string>* notes) {
   static constexpr std::pair<const char*, const char*> kFlags[] = {{"constant", "without variation in this batch: "},
-                                                                  {"empty", "missing in everybody of this batch: "}};
+                                                                   {"empty", "missing in everybody of this batch: "}};
   for (const auto& [flag, words] : kFlags) {
     if (!own.Has(flag)) continue;
     std::vector<std::string> features;

@@ -19,8 +19,8 @@ inline constexpr Eigen::Index kFewestFeaturesForPrior = 10;
 
 // The model of `batch`: blocks alpha, sigma, gamma, delta2, gamma_hat, delta2_hat, adjusted (1 x F), beta (p x F), n (1 x 1),
 // prior (5 x 1: gamma_bar, tau2, a, b, mean of delta2; zeros without empirical Bayes). `common` is a pooled model of the same
-// setup, `own` a filled form of round 1. Fails, naming the batch, with FailedPrecondition when the estimates do not converge or a
-// feature has no variance left in this batch, and with InvalidArgument when `common` adjusts a feature that `own` flags.
+// setup, `own` a filled form of round 1. Fails, naming the batch, with FailedPrecondition when the estimates do not converge or
+// a feature has no variance left in this batch, and with InvalidArgument when `common` adjusts a feature that `own` flags.
 absl::StatusOr<BatchModel> FitBatch(const StudyFacts& facts, const Setup& setup, const Blocks& common, const BatchId& batch,
                                     const Summary& own, int threads);
 

@@ -164,8 +164,8 @@ class Combat : public Method {
       correction.by_batch[batch] = combat::CorrectionOfBatch(model, setup);
       for (const std::string& note : model.notes) correction.batch_notes.push_back(absl::StrCat(batch, ": ", note));
     }
-    correction.evidence = combat::EvidencePerBatch(facts, setup, correction.common, answers.pooled, answers.by_batch,
-                                                   correction.by_batch);
+    correction.evidence =
+        combat::EvidencePerBatch(facts, setup, correction.common, answers.pooled, answers.by_batch, correction.by_batch);
     return correction;
   }
 
@@ -246,8 +246,7 @@ class Combat : public Method {
         return absl::InvalidArgumentError(
             absl::StrCat("batch '", batch, "': ", DescribeDifference(question.form, summary.form())));
       }
-      ATTUNE_RETURN_IF_ERROR(
-          WithContext(combat::CheckFilledRoundOne(setup, summary), absl::StrCat("batch '", batch, "'")));
+      ATTUNE_RETURN_IF_ERROR(WithContext(combat::CheckFilledRoundOne(setup, summary), absl::StrCat("batch '", batch, "'")));
     }
     return absl::OkStatus();
   }

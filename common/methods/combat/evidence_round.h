@@ -27,13 +27,14 @@ absl::Status CheckEvidenceQuestion(const Setup& setup, const Question& question)
 // The pooled model that the question holds.
 Blocks CommonOf(const Setup& setup, const Question& question);
 
-// A batch's answer to it, from its own form of round 1 and its own fit. Fails as FitBatch does, and with InvalidArgument when the
-// question's values are so large that the answer is not finite.
+// A batch's answer to it, from its own form of round 1 and its own fit. Fails as FitBatch does, and with InvalidArgument when
+// the question's values are so large that the answer is not finite.
 absl::StatusOr<Summary> AnswerEvidence(const StudyFacts& facts, const Setup& setup, const Question& question,
                                        const BatchId& batch, const Summary& own, int threads);
 
 // The figures, from the added-up answers. Fails with InvalidArgument when these are not of all batches of the study.
-absl::StatusOr<Blocks> EvidencePooled(const StudyFacts& facts, const Setup& setup, const Question& question, const Summary& pooled);
+absl::StatusOr<Blocks> EvidencePooled(const StudyFacts& facts, const Setup& setup, const Question& question,
+                                      const Summary& pooled);
 
 }  // namespace attune::combat
 

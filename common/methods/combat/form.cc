@@ -127,7 +127,8 @@ absl::Status CheckFilledRoundOne(const Setup& setup, const Summary& summary) {
   };
   const auto flag = [](double value) { return value == 0 || value == 1; };
   ATTUNE_RETURN_IF_ERROR(check("constant", flag, "0 or 1"));
-  ATTUNE_RETURN_IF_ERROR(check("yy", [](double value) { return value >= 0; }, "sums of squares"));
+  ATTUNE_RETURN_IF_ERROR(check(
+      "yy", [](double value) { return value >= 0; }, "sums of squares"));
   const auto xx = summary["xx"];
   for (Index i = 0; i < setup.p; ++i) {
     if ((xx.row(i * (setup.p + 1)).array() < 0).any()) {

@@ -37,8 +37,8 @@ inline constexpr char kReferencePrefix[] = "reference.";
 // FailedPrecondition when a batch of n subjects is small and the study does not correct small ones in location only.
 absl::Status CheckBatchSize(const Setup& setup, double n);
 
-// Whether one batch can have filled the form of round 1 like this: finite, its size as CheckBatchSize says, counts whole and not
-// above it, flags 0 or 1, no negative sum of squares. Fails with InvalidArgument and as CheckBatchSize does.
+// Whether one batch can have filled the form of round 1 like this: finite, its size as CheckBatchSize says, counts whole and
+// not above it, flags 0 or 1, no negative sum of squares. Fails with InvalidArgument and as CheckBatchSize does.
 absl::Status CheckFilledRoundOne(const Setup& setup, const Summary& summary);
 
 // Fills the form of one batch. Features that do not vary in it are flagged, and zero elsewhere, except in a small batch.

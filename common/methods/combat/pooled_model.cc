@@ -34,9 +34,8 @@ bool IsSameEverywhere(const Setup& setup, const DesignColumn& column, const Summ
   }
   const auto mean_of = [&](const Summary& summary) { return MomentsOf(summary, setup, feature, 1).x_mean(index, 0); };
   const double first = mean_of(by_batch.begin()->second);
-  return std::all_of(by_batch.begin(), by_batch.end(), [&](const auto& batch) {
-    return std::abs(mean_of(batch.second) - first) <= 1e-12 * std::abs(first);
-  });
+  return std::all_of(by_batch.begin(), by_batch.end(),
+                     [&](const auto& batch) { return std::abs(mean_of(batch.second) - first) <= 1e-12 * std::abs(first); });
 }
 
 // `feature`: whose design it is, where every feature has its own.

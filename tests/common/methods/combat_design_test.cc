@@ -42,8 +42,8 @@ TEST(Design_Confounded, NamesColumnAndBatchesUnderPerBatchOnly) {
 }
 
 TEST(Design_Confounded, SumOfZeroOverTheBatches_IsNotTakenForVariation) {
-  // Scanner strength, z-scored over the cohort: its sum over everybody is 0 but for rounding, and so is its sum of squares' part
-  // that could tell how large rounding is.
+  // Scanner strength, z-scored over the cohort: its sum over everybody is 0 but for rounding, and so is its sum of squares'
+  // part that could tell how large rounding is.
   for (const v1::MissingValues missing : {v1::MISSING_VALUES_REFUSE, v1::MISSING_VALUES_ALLOW}) {
     for (const Release release : kReleases) {
       for (const std::vector<int>& sizes : {std::vector<int>{12, 12}, {25, 37}, {20, 22, 24}, {30, 17, 60}}) {

@@ -105,7 +105,8 @@ TEST(SmallBatches, ReferenceBatch_IsRefused) {
 }
 
 TEST(SmallBatches, ConstantInEveryOne_TouchesNoOtherFeature) {
-  // Small batches raise no flag. 2.7 added up nine times and divided is not 2.7: what rounding leaves must not pass for variance.
+  // Small batches raise no flag. 2.7 added up nine times and divided is not 2.7: what rounding leaves must not pass for
+  // variance.
   for (const Release release : kReleases) {
     SyntheticStudy study = MakeSynthetic({.batches_per_site = {1, 2}});
     study.facts.release = release;

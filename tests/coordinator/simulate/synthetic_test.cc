@@ -34,7 +34,8 @@ TEST(SyntheticTest, Compare_UntouchedData_AfterIsBefore) {
   // Scanner, subjects; location true, before, after; scale true, before, after.
   EXPECT_THAT(table, AllOf(ContainsRegex("davos/mr750 +35 +\\+0.1[0-9]+ +(\\+0.1[0-9]+) +\\+0.1[0-9]+ +1.10"),
                            ContainsRegex("age effect, mm per year: true -0.00[0-9]+, before -0.00[0-9]+, after -0.00[0-9]+")));
-  EXPECT_THAT(consortium.Compare(folder / "data/participants.tsv"), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("not this consortium")));
+  EXPECT_THAT(consortium.Compare(folder / "data/participants.tsv"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("not this consortium")));
 }
 
 }  // namespace

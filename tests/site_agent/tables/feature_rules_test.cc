@@ -38,13 +38,14 @@ TEST_F(FeatureRules, Join_IdMissing) {
 
 TEST_F(FeatureRules, Join_IdsOnlyInFeatures) {
   Features("participant_id\tx\nsub-1\t1\nsub-2\t2\nsub-3\t2\nsub-8\t3\nsub-9\t3\n");
-  EXPECT_THAT(Error(), StatusIs(kInvalid, AllOf(HasSubstr("features.tsv:5: column 'participant_id': 2 ids are not in"), HasSubstr("participants.tsv"),
-                                                HasSubstr("sub-8 (line 5), sub-9 (line 6)"))));
+  EXPECT_THAT(Error(), StatusIs(kInvalid, AllOf(HasSubstr("features.tsv:5: column 'participant_id': 2 ids are not in"),
+                                                HasSubstr("participants.tsv"), HasSubstr("sub-8 (line 5), sub-9 (line 6)"))));
 }
 
 TEST_F(FeatureRules, Join_IdsOnlyInParticipants) {
   Features("participant_id\tx\nsub-1\t1\n");
-  EXPECT_THAT(Error(), StatusIs(kInvalid, AllOf(HasSubstr("features.tsv: column 'participant_id': lacks 2 ids of"), HasSubstr("sub-2, sub-3"))));
+  EXPECT_THAT(Error(), StatusIs(kInvalid, AllOf(HasSubstr("features.tsv: column 'participant_id': lacks 2 ids of"),
+                                                HasSubstr("sub-2, sub-3"))));
 }
 
 TEST_F(FeatureRules, Join_NoIdColumn) {

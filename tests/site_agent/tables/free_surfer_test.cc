@@ -112,8 +112,9 @@ TEST_F(FreeSurfer, Aseg_EveryWholeHeadMeasureIsSetAside) {
 }
 
 TEST_F(FreeSurfer, SameNumberWrittenInTwoWays_IsTheSame) {
-  folder_.Write("rh.txt", "rh.aparc.thickness\trh_cuneus_thickness\teTIV\nsub-1\t1.8\t1600.000000\nsub-2\t2.2\t1500.0\n"
-                          "sub-3\t2.3\t1.7e3\n");
+  folder_.Write("rh.txt",
+                "rh.aparc.thickness\trh_cuneus_thickness\teTIV\nsub-1\t1.8\t1600.000000\nsub-2\t2.2\t1500.0\n"
+                "sub-3\t2.3\t1.7e3\n");
   EXPECT_OK(Open());
 }
 

@@ -65,13 +65,13 @@ TEST_F(StageTable, AppliesInTheOrderOfRows) {
 
 TEST_F(StageTable, AnErrorLeavesNothing) {
   ASSERT_OK_AND_ASSIGN(const auto data, Open());
-  EXPECT_THAT(
-      Write(*data, [](const Subject&, std::span<double>) { return absl::InternalError("no"); }),
-      StatusIs(absl::StatusCode::kInternal, "no"));
-  EXPECT_THAT(Write(*data, [](const Subject&, std::span<double> out) {
-                                 for (double& value : out) value = std::numeric_limits<double>::infinity();
-                                 return absl::OkStatus();
-                               }),
+  EXPECT_THAT(Write(*data, [](const Subject&, std::span<double>) { return absl::InternalError("no"); }),
+              StatusIs(absl::StatusCode::kInternal, "no"));
+  EXPECT_THAT(Write(*data,
+                    [](const Subject&, std::span<double> out) {
+                      for (double& value : out) value = std::numeric_limits<double>::infinity();
+                      return absl::OkStatus();
+                    }),
               StatusIs(kInvalid, AllOf(HasSubstr("'x' of 'sub-1'"), HasSubstr("not a finite number"))));
   for (const auto& entry : std::filesystem::directory_iterator(folder_.path())) {
     EXPECT_THAT(entry.path().filename().string(), Not(HasSubstr("out.tsv")));

@@ -100,6 +100,15 @@ absl::StatusOr<Answers> GatherAnswers(const StudyStatus& status, const RoundReco
   return answers;
 }
 
+// Whether what the method gives can be sent: its values are finite.
+absl::Status CheckFinite(const std::variant<Question, Correction>& next) {
+  if (const auto* question = std::get_if<Question>(&next)) return question->body.CheckFinite();
+  const Correction& correction = std::get<Correction>(next);
+  ATTUNE_RETURN_IF_ERROR(correction.common.CheckFinite());
+  for (const auto& [batch, blocks] : correction.by_batch) ATTUNE_RETURN_IF_ERROR(blocks.CheckFinite());
+  return correction.evidence.CheckFinite();
+}
+
 absl::StatusOr<std::vector<JournalEntry>> ComputeOutcome(const StudyStatus& status, const v1::Manifest& manifest,
                                                          const Method& method, std::uint32_t round, const BlobStore& blobs,
                                                          const BlobStore& out) {
@@ -128,10 +137,9 @@ absl::StatusOr<std::vector<JournalEntry>> ComputeOutcome(const StudyStatus& stat
   absl::StatusOr<std::variant<Question, Correction>> next = method.Next(facts, question, *answers);
   if (ends_study(next.status())) return failed(next.status());
   if (!next.ok()) return next.status();
+  if (const absl::Status finite = CheckFinite(*next); !finite.ok()) return failed(finite);
   if (std::holds_alternative<Correction>(*next)) {
-    auto corrected = Correct(status, {status.manifest_sha256, round, record.question_sha256}, std::get<Correction>(*next), out);
-    if (ends_study(corrected.status())) return failed(corrected.status());
-    return corrected;
+    return Correct(status, {status.manifest_sha256, round, record.question_sha256}, std::get<Correction>(*next), out);
   }
   if (std::get<Question>(*next).round != round + 1) {
     return absl::InternalError(absl::StrCat("the method '", manifest.method(), "' asked a question of round ",

@@ -19,7 +19,7 @@ namespace attune {
 //   pki/authority.{key,pem}            the consortium's certificate authority: back it up, keep its key secret
 //   pki/server.{key,pem}               what `serve` shows to sites
 //   journal.sqlite, blobs/             everything that happened
-//   endpoint                           host:port of a running `serve`
+//   endpoint                           host:port of the last `serve`, which removes it when it ends in order
 struct StateFolder {
   std::string folder;
   std::string consortium;

@@ -68,16 +68,6 @@ absl::Status AbsencePatterns::Add(std::span<const double> values) {
   return absl::OkStatus();
 }
 
-std::optional<AbsencePatterns::Finding> AbsencePatterns::FindRare(int min_cell) const {
-  if (pattern_of_.empty()) return std::nullopt;
-  const Bits nobody;
-  for (std::size_t p = 0; p < absent_.size(); ++p) {
-    const std::int64_t present = subjects_ - CountDifferent(absent_[p], nobody, std::numeric_limits<std::int64_t>::max());
-    if (present > 0 && present < min_cell) return Finding{first_feature_[p], first_feature_[p], present};
-  }
-  return std::nullopt;
-}
-
 std::optional<AbsencePatterns::Finding> AbsencePatterns::FindClose(int min_cell) const {
   for (std::size_t p = 0; p < absent_.size(); ++p) {
     for (std::size_t q = 0; q < p; ++q) {

@@ -29,8 +29,6 @@ class AbsencePatterns {
     std::size_t other;
     std::int64_t people;
   };
-  // A feature that 1 to min_cell - 1 subjects have.
-  std::optional<Finding> FindRare(int min_cell) const;
   // Two features whose sets of present subjects differ by 1 to min_cell - 1 subjects.
   std::optional<Finding> FindClose(int min_cell) const;
 

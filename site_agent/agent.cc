@@ -108,8 +108,12 @@ class Run {
     if (reply.bundles_size() < 1)
       return absl::InvalidArgumentError("the coordinator asks a question without saying where it is");
     const std::string& question = reply.bundles(0).sha256();
-    ATTUNE_RETURN_IF_ERROR(Fetch(reply.bundles(0), study_.folder.QuestionPath(reply.round())));
+    // Before the question is fetched: another one for the same round must not take the place of the one that was answered.
     absl::StatusOr<v1::UploadHeader> header = KeptAnswer(study_, tables_, reply.round(), question);
+    if (absl::IsNotFound(header.status())) {
+      ATTUNE_RETURN_IF_ERROR(Fetch(reply.bundles(0), study_.folder.QuestionPath(reply.round())));
+      header = KeptAnswer(study_, tables_, reply.round(), question);
+    }
     if (absl::IsNotFound(header.status())) {
       spdlog::info("study '{}': answering round {}", study_.name(), reply.round());
       header = ComputeAnswer(study_, tables_, reply.round(), question, options_.threads);

@@ -42,6 +42,16 @@ absl::StatusOr<Question> KeptQuestion(const SiteStudy& study, std::uint32_t roun
   return QuestionOf(bundle);
 }
 
+// What CheckMissing asks, in words.
+std::string MissingRule(const v1::StudyConfig& config, const v1::Approval& approval) {
+  if (config.method().combat().missing() != v1::MISSING_VALUES_ALLOW) return "missing values: the study allows none";
+  if (approval.allow_missing() == v1::ALLOW_MISSING_ANY_DIFFERENCE) {
+    return absl::StrCat("missing values: no feature that only 1 to ", kMinCell - 1,
+                        " people have; that features differ in a few people is allowed by this site's approval");
+  }
+  return absl::StrCat("missing values: no feature that only 1 to ", kMinCell - 1, " people have, no two that differ in so few");
+}
+
 // What this site keeps of the rounds before `round`.
 absl::StatusOr<std::map<BatchId, SiteState>> EarlierRounds(const SiteStudy& study, std::uint32_t round) {
   std::map<BatchId, SiteState> states;
@@ -63,9 +73,8 @@ absl::StatusOr<std::map<BatchId, SiteState>> EarlierRounds(const SiteStudy& stud
 
 absl::StatusOr<std::vector<RuleResult>> JudgeRules(const SiteStudy& study, const SiteTables& tables, const Question& question) {
   const v1::StudyConfig& config = study.held.manifest.config();
-  v1::Approval approval;
-  approval.set_allow_missing(v1::ALLOW_MISSING_YES);
-  const absl::Status missing = CheckMissing(config, study.approval.value_or(approval), tables.data->features(), *tables.data);
+  const v1::Approval approval = study.approval.value_or(ApprovalOfMissingValues());
+  const absl::Status missing = CheckMissing(config, approval, tables.data->features(), *tables.data);
   if (!missing.ok() && !absl::IsPermissionDenied(missing)) return missing;
   const std::string at_least =
       absl::StrCat(config.method().combat().small_batches() == v1::SMALL_BATCHES_MEAN_ONLY ? 1 : MinBatchSizeOf(config));
@@ -74,7 +83,7 @@ absl::StatusOr<std::vector<RuleResult>> JudgeRules(const SiteStudy& study, const
       {"the tables have the batches that were registered", CheckBatchesAreRegistered(study, *tables.data)},
       {absl::StrCat("the study: at least ", at_least, " subjects a batch"), CheckBatchSizes(config, tables.data->batches())},
       {absl::StrCat("this site: no sums over fewer than ", kMinCell, " people"), CheckFewestPeople(tables.data->batches())},
-      {"missing values reveal nobody", missing},
+      {MissingRule(config, approval), missing},
   };
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "site_agent/gate.h"
 
+#include <cmath>
+#include <cstdint>
 #include <cstring>
 #include <map>
 
@@ -91,37 +93,54 @@ absl::Status CheckFewestPeople(const std::vector<BatchCount>& batches) {
   return absl::OkStatus();
 }
 
+v1::Approval ApprovalOfMissingValues() {
+  v1::Approval approval;
+  approval.set_allow_missing(v1::ALLOW_MISSING_YES);
+  return approval;
+}
+
 absl::Status CheckMissing(const v1::StudyConfig& study, const v1::Approval& approval, const std::vector<std::string>& features,
                           const Cohort& cohort) {
   if (study.method().combat().missing() != v1::MISSING_VALUES_ALLOW) return absl::OkStatus();
-  if (approval.allow_missing() == v1::ALLOW_MISSING_ANY_DIFFERENCE) return absl::OkStatus();
-  if (approval.allow_missing() != v1::ALLOW_MISSING_YES) {
+  const bool any_difference = approval.allow_missing() == v1::ALLOW_MISSING_ANY_DIFFERENCE;
+  if (!any_difference && approval.allow_missing() != v1::ALLOW_MISSING_YES) {
     return absl::PermissionDeniedError(absl::StrCat(
         "study '", study.study(),
         "' sums each feature over the people who have it (missing: allow), and differences between "
         "features can tell of those who have not: this site has to agree to that by name, with 'attune-site approve ",
         study.study(), " --allow-missing'"));
   }
-  std::map<BatchId, AbsencePatterns> by_batch;
+  struct Batch {
+    std::vector<std::int64_t> present;  // by feature
+    AbsencePatterns patterns;
+  };
+  std::map<BatchId, Batch> by_batch;
   ATTUNE_RETURN_IF_ERROR(cohort.ForEach([&](const Subject& subject) {
     if (!subject.fit) return absl::OkStatus();
-    AbsencePatterns& patterns = by_batch.try_emplace(subject.batch, features.size()).first->second;
-    return WithContext(patterns.Add(subject.values), absl::StrCat("batch '", subject.batch, "'"));
+    Batch& batch =
+        by_batch
+            .try_emplace(subject.batch, Batch{std::vector<std::int64_t>(features.size(), 0), AbsencePatterns(features.size())})
+            .first->second;
+    for (std::size_t f = 0; f < features.size(); ++f) batch.present[f] += std::isnan(subject.values[f]) ? 0 : 1;
+    if (any_difference) return absl::OkStatus();
+    return WithContext(batch.patterns.Add(subject.values), absl::StrCat("batch '", subject.batch, "'"));
   }));
-  const std::string remedy = absl::StrCat(
-      ": the people concerned could be told apart by subtraction. Complete or remove these values, or agree with "
-      "'attune-site approve ",
-      study.study(), " --allow-missing-any-difference'");
-  for (const auto& [batch, patterns] : by_batch) {
-    if (const auto rare = patterns.FindRare(kMinCell)) {
-      return absl::PermissionDeniedError(absl::StrCat("in batch '", batch, "', only ", rare->people,
-                                                      " of the people estimated on have '", features[rare->feature], "' (1 to ",
-                                                      kMinCell - 1, " may not)", remedy));
+  for (const auto& [id, batch] : by_batch) {
+    for (std::size_t f = 0; f < features.size(); ++f) {
+      if (batch.present[f] == 0 || batch.present[f] >= kMinCell) continue;
+      return absl::PermissionDeniedError(absl::StrCat("in batch '", id, "', only ", batch.present[f],
+                                                      " of the people estimated on have '", features[f], "' (1 to ",
+                                                      kMinCell - 1,
+                                                      " may not: sums over so few tell of single persons): complete or remove "
+                                                      "these values, or leave the feature out"));
     }
-    if (const auto close = patterns.FindClose(kMinCell)) {
-      return absl::PermissionDeniedError(absl::StrCat("in batch '", batch, "', the people who have '", features[close->feature],
-                                                      "' and those who have '", features[close->other], "' differ in ",
-                                                      close->people, " (1 to ", kMinCell - 1, " may not)", remedy));
+    if (const auto close = batch.patterns.FindClose(kMinCell)) {
+      return absl::PermissionDeniedError(absl::StrCat(
+          "in batch '", id, "', the people who have '", features[close->feature], "' and those who have '",
+          features[close->other], "' differ in ", close->people, " (1 to ", kMinCell - 1,
+          " may not): the people concerned could be told apart by subtraction. Complete or remove these values, or agree with "
+          "'attune-site approve ",
+          study.study(), " --allow-missing-any-difference'"));
     }
   }
   return absl::OkStatus();

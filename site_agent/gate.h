@@ -41,12 +41,15 @@ absl::Status CheckBatchSizes(const v1::StudyConfig& study, const std::vector<Bat
 // PermissionDenied naming batch and count.
 absl::Status CheckFewestPeople(const std::vector<BatchCount>& batches);
 
-// Under "missing: allow": the approval allows it by name, and no two features of a batch differ in 1 to kMinCell - 1 of the
-// people estimated on, nor has one only so many, unless the approval allows any difference. PermissionDenied names the features
-// and the command. One pass; memory: one number per feature, and one bit per person and distinct pattern of absence, of which
-// there may be 4096 a batch.
+// Under "missing: allow": the approval allows it by name; no feature is there in only 1 to kMinCell - 1 of the people of a
+// batch that are estimated on; and no two features differ in so many, unless the approval allows any difference.
+// PermissionDenied names the features and the remedy. One pass; memory: one number per feature, and one bit per person and
+// distinct pattern of absence, of which there may be 4096 a batch.
 absl::Status CheckMissing(const v1::StudyConfig& study, const v1::Approval& approval, const std::vector<std::string>& features,
                           const Cohort& cohort);
+
+// An approval that allows missing values by name: what a site that has not decided yet is shown the consequences of.
+v1::Approval ApprovalOfMissingValues();
 
 }  // namespace attune
 

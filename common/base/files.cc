@@ -6,10 +6,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <random>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -45,10 +45,11 @@ std::string FolderOf(const std::string& path) {
   return folder.empty() ? "." : folder;
 }
 
-// A name beside `path` that no other writer has, in this process or another.
+// A name beside `path` that nobody else has: process ids repeat, in containers above all, and leftovers must not be in the way.
 std::string PartialName(const std::string& path) {
-  static std::atomic<unsigned> counter{0};
-  return absl::StrCat(path, ".", ::getpid(), "-", ++counter, ".partial");
+  std::random_device random;
+  const std::uint64_t number = (std::uint64_t{random()} << 32) | random();
+  return absl::StrCat(path, ".", absl::Hex(number, absl::kZeroPad16), ".partial");
 }
 
 }  // namespace

@@ -22,7 +22,8 @@ enum class FileAccess {
 };
 
 // A file under construction, which has no name before Commit() puts it into its place: an error, an exception, a signal or a
-// power cut leaves nothing. Of two that write one path the last to commit wins, and each is whole. Not thread-safe.
+// power cut leaves nothing (but a whole file "<path>.<random>.partial" in the instant between two steps of Commit). Of two that
+// write one path the last to commit wins, and each is whole. Not thread-safe.
 class AtomicFile {
  public:
   // Fails with NotFound when the folder does not exist and with Internal as the system says.

@@ -8,6 +8,7 @@
 #include <system_error>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "common/base/files.h"
 
 namespace attune {
@@ -41,6 +42,11 @@ std::optional<std::string> HarmonizedInStudy(const std::string& table_path) {
   if (applied == sidecar.fields().end() || !applied->second.bool_value()) return std::nullopt;
   const auto study = sidecar.fields().find("study");
   return study == sidecar.fields().end() ? "" : study->second.string_value();
+}
+
+std::string DescribeHarmonized(const std::string& study) {
+  return absl::StrCat("was harmonized already,", study.empty() ? "" : absl::StrCat(" in the study '", study, "',"),
+                      " says its sidecar");
 }
 
 }  // namespace attune

@@ -15,6 +15,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/digest.h"
 #include "common/base/files.h"
 #include "common/base/status.h"
 #include "common/base/version.h"
@@ -55,6 +56,12 @@ std::vector<std::string> OutputsOf(const Arguments& arguments) {
   return outputs;
 }
 
+std::vector<std::string> InputsOf(const DataSet& data) {
+  std::vector<std::string> inputs = {data.participants};
+  inputs.insert(inputs.end(), data.features.begin(), data.features.end());
+  return inputs;
+}
+
 absl::Status Copied(const std::error_code& error, const fs::path& what) {
   if (!error) return absl::OkStatus();
   return absl::InternalError(absl::StrCat("cannot copy '", what.string(), "': ", error.message()));
@@ -80,7 +87,12 @@ absl::Status Gather(const ResultsFolder& results, const DataSet& data, Consortiu
     ATTUNE_RETURN_IF_ERROR(Copied(error, derivative / "model.json"));
   }
   ATTUNE_RETURN_IF_ERROR(JoinSites(data, tables, results.Staged("harmonized.tsv")));
-  ATTUNE_ASSIGN_OR_RETURN(const v1::Sidecar sidecar, JoinSidecars(sidecars));
+  ATTUNE_ASSIGN_OR_RETURN(v1::Sidecar sidecar, JoinSidecars(sidecars));
+  for (const std::string& input : InputsOf(data)) {
+    v1::FileDigest& digest = *sidecar.add_inputs();
+    digest.set_file(fs::path(input).filename().string());
+    ATTUNE_ASSIGN_OR_RETURN(*digest.mutable_sha256(), Sha256OfFile(input));
+  }
   ATTUNE_RETURN_IF_ERROR(WriteFileAtomically(results.Staged("harmonized.json"), ToJson(sidecar), FileAccess::kShared));
   const fs::path exported = results.work() + "/export";
   ATTUNE_RETURN_IF_ERROR(consortium.Coordinator({"export", study, "--out", exported.string()}).status());
@@ -108,8 +120,7 @@ absl::Status Simulate(const Arguments& arguments) {
   if (!arguments.demo) ATTUNE_RETURN_IF_ERROR(ReadStudyFile(study_file).status());
   std::vector<std::string> inputs;
   if (!arguments.demo) {
-    inputs = data.features;
-    inputs.push_back(data.participants);
+    inputs = InputsOf(data);
     inputs.push_back(study_file);
   }
   ResultsFolder results(arguments.out, OutputsOf(arguments));
@@ -209,8 +220,10 @@ int Main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : static_cast<int>(ExitCode::kUsage);
   }
-  // A closed terminal, too, must not leave private data and keys behind.
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT}) std::signal(signal, [](int) { g_interrupted = true; });
+  // A closed terminal, too, must not leave private data and keys behind; what was started to outlive it (nohup) does.
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT}) {
+    if (std::signal(signal, [](int) { g_interrupted = true; }) == SIG_IGN) std::signal(signal, SIG_IGN);
+  }
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGCHLD, SIG_DFL);  // ignored, as some parents hand it on, nobody could wait for a child
   absl::Status status;

@@ -7,6 +7,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "common/base/files.h"
 #include "common/base/status.h"
 
@@ -15,8 +17,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// By which a later run knows that what lies here may be replaced.
+// Names, a line each, what attune-simulate made in the folder: by this a later run knows what it may replace.
 constexpr char kMarker[] = ".attune-simulate";
+constexpr char kWork[] = "work";
 
 bool LiesIn(const std::string& path, const std::string& folder) {
   std::error_code ignored;
@@ -33,16 +36,18 @@ absl::Status FileError(absl::string_view what, const std::string& path, const st
 
 absl::Status ResultsFolder::Begin(const std::vector<std::string>& inputs, bool force) {
   std::error_code error;
-  if (fs::exists(path_) && !fs::is_directory(path_)) {
+  made_folder_ = !fs::exists(path_);
+  if (!made_folder_ && !fs::is_directory(path_)) {
     return absl::InvalidArgumentError(absl::StrCat("--out '", path_, "' is not a folder"));
   }
-  had_marker_ = FileExists(Path(kMarker));
+  const std::string marker = ReadFile(Path(kMarker)).value_or("");
+  ours_ = absl::StrSplit(marker, '\n', absl::SkipEmpty());
   std::vector<std::string> names = outputs_;
-  names.push_back("work");
+  names.emplace_back(kWork);
   for (const std::string& name : names) {
     const std::string path = Path(name);
     if (!fs::exists(path)) continue;
-    if (!had_marker_) {
+    if (ours_.count(name) == 0) {
       return absl::AlreadyExistsError(
           absl::StrCat("'", path, "' exists and was not made by attune-simulate; use another --out"));
     }
@@ -59,31 +64,55 @@ absl::Status ResultsFolder::Begin(const std::vector<std::string>& inputs, bool f
   fs::remove_all(work(), error);
   if (error) return FileError("remove", work(), error);
   ATTUNE_RETURN_IF_ERROR(MakeFolder(path_, FileAccess::kShared));
-  ATTUNE_RETURN_IF_ERROR(WriteFileAtomically(Path(kMarker), "", FileAccess::kShared));
+  ours_.insert(kWork);
+  ATTUNE_RETURN_IF_ERROR(WriteMarker());
   ATTUNE_RETURN_IF_ERROR(MakeFolder(work(), FileAccess::kOwnerOnly));
   return MakeFolder(work() + "/results", FileAccess::kShared);
 }
 
+absl::Status ResultsFolder::WriteMarker() const {
+  return WriteFileAtomically(Path(kMarker), absl::StrCat(absl::StrJoin(ours_, "\n"), "\n"), FileAccess::kShared);
+}
+
 absl::Status ResultsFolder::Publish() {
+  // The old ones step aside first, so that what goes wrong here loses neither them nor the new ones.
+  const std::string aside = work() + "/replaced";
+  ATTUNE_RETURN_IF_ERROR(MakeFolder(aside, FileAccess::kOwnerOnly));
+  publishing_ = true;
   std::error_code error;
+  const auto lost = [&](const std::string& path) {
+    const absl::Status status = FileError("replace", path, error);
+    return absl::Status(status.code(), absl::StrCat(status.message(), "; the new results are in '", work(),
+                                                    "/results', those before in '", aside, "'"));
+  };
   for (const std::string& output : outputs_) {
-    fs::remove_all(Path(output), error);
-    if (error) return FileError("replace", Path(output), error);
+    if (!fs::exists(Path(output))) continue;
+    fs::rename(Path(output), aside + "/" + output, error);
+    if (error) return lost(Path(output));
+    ours_.erase(output);
+  }
+  for (const std::string& output : outputs_) {
     if (!fs::exists(Staged(output))) continue;
     fs::rename(Staged(output), Path(output), error);
-    if (error) return FileError("write", Path(output), error);
-    published_ = true;
+    if (error) return lost(Path(output));
+    ours_.insert(output);
   }
+  ATTUNE_RETURN_IF_ERROR(WriteMarker());
+  publishing_ = false;
   return absl::OkStatus();
 }
 
 void ResultsFolder::CleanUp(bool keep) {
+  if (keep || publishing_) return;
   std::error_code ignored;
-  if (keep) return;
   fs::remove_all(work(), ignored);
-  if (published_ || had_marker_) return;
+  ours_.erase(kWork);
+  if (!ours_.empty()) {
+    WriteMarker().IgnoreError();  // one that still names the work folder does no harm
+    return;
+  }
   fs::remove(Path(kMarker), ignored);
-  fs::remove(path_, ignored);  // only when it is empty
+  if (made_folder_) fs::remove(path_, ignored);  // only when it is empty
 }
 
 absl::StatusOr<v1::Sidecar> JoinSidecars(const std::vector<v1::Sidecar>& sites) {

@@ -92,9 +92,8 @@ absl::StatusOr<std::vector<std::string>> SplitBySite(const DataSet& data, const 
   for (const std::string& table : data.features) {
     const std::optional<std::string> study = HarmonizedInStudy(table);
     if (!study || data.allow_harmonized_input) continue;
-    return absl::InvalidArgumentError(absl::StrCat(table, ": was harmonized already, in the study '", *study,
-                                                   "', says its sidecar; give the table as it was before, or --force to "
-                                                   "harmonize it again"));
+    return absl::InvalidArgumentError(absl::StrCat(table, ": ", DescribeHarmonized(*study),
+                                                   "; give the table as it was before, or --force to harmonize it again"));
   }
   ATTUNE_ASSIGN_OR_RETURN(const DelimitedFile people, DelimitedFile::Open(data.participants));
   ATTUNE_ASSIGN_OR_RETURN(const Membership membership, ReadMembership(people, data.site_column));

@@ -50,9 +50,7 @@ absl::Status Check(const Globals& globals, const Arguments& arguments) {
   notes.insert(notes.end(), design.begin(), design.end());
   ATTUNE_ASSIGN_OR_RETURN(const std::vector<std::string> rare, DescribeRareLevels(CovariatesOf(config), data, kMinCell));
   notes.insert(notes.end(), rare.begin(), rare.end());
-  v1::Approval approval;
-  approval.set_allow_missing(v1::ALLOW_MISSING_YES);
-  const absl::Status missing = CheckMissing(config, approval, data.features(), data);
+  const absl::Status missing = CheckMissing(config, ApprovalOfMissingValues(), data.features(), data);
   if (!missing.ok() && !absl::IsPermissionDenied(missing)) return missing;
   if (!missing.ok()) notes.emplace_back(missing.message());
   for (const std::string& note : notes) std::cout << "\nnote: " << note;

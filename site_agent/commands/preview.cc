@@ -115,12 +115,8 @@ absl::Status Preview(const Globals& globals, const Arguments& arguments) {
 
   ATTUNE_ASSIGN_OR_RETURN(const auto filled, AnswerQuestion(*study.method, study.facts, question, study.batches, *tables.data,
                                                             {}, globals.Threads()));
-  std::map<std::string, Summary> parts = filled;
-  if (pooled) {
-    parts.clear();
-    ATTUNE_ASSIGN_OR_RETURN(parts[kSumPart], SumOf(question.form, filled));
-  }
-  ATTUNE_RETURN_IF_ERROR(WriteValues(arguments.out, parts, study.facts.features));
+  // Under pooled the rules above have refused.
+  ATTUNE_RETURN_IF_ERROR(WriteValues(arguments.out, filled, study.facts.features));
   spdlog::info("every number that would leave is in {}", arguments.out);
   return absl::OkStatus();
 }

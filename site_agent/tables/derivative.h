@@ -35,11 +35,11 @@ struct DerivativeOptions {
 // stood may be replaced.
 absl::Status CheckDerivativeFree(const std::string& folder, bool force);
 
-// Writes the four files. The table appears last: where it stands, all of it is complete and belongs together. An error leaves
-// what was there before. `apply` as in SiteData::StageTable. Of the sidecar the caller gives description, study, manifest,
-// method, covariates and notes; the rest follows from the data and the model and is filled in here. Fails as
-// CheckDerivativeFree and StageTable do, and with AlreadyExists, whatever `force`, when a file would replace a table that is
-// read.
+// Writes the four files. The table appears last: where it stands, all of it is complete and belongs together. An error on
+// the data or for want of space leaves what was there before. `apply` as in SiteData::StageTable. Of the sidecar the caller
+// gives description, study, manifest, method, covariates and notes; the rest follows from the data and the model and is filled
+// in here. Fails as CheckDerivativeFree and StageTable do, and with AlreadyExists, whatever `force`, when a file would replace
+// a table that is read.
 absl::Status WriteDerivative(const SiteData& data, absl::FunctionRef<absl::Status(const Subject&, std::span<double> out)> apply,
                              v1::Sidecar sidecar, absl::string_view model_json, const DerivativeOptions& options);
 

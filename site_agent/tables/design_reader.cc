@@ -81,7 +81,7 @@ absl::StatusOr<std::size_t> DesignReader::ReadLevel(const Covariate& covariate, 
   if (found != covariate.levels.end()) return static_cast<std::size_t>(found - covariate.levels.begin());
   std::string message =
       absl::StrCat(table_->Where(row, column), ": '", label, "' is no level of the covariate '", covariate.name,
-                   "', which the study declares with: ", absl::StrJoin(covariate.levels, ", "), ";");
+                   "', which the study declares with: ", absl::StrJoin(covariate.levels, ", "), ".");
   const auto variant = std::find_if(covariate.levels.begin(), covariate.levels.end(), [&](const std::string& level) {
     return absl::EqualsIgnoreCase(absl::StripAsciiWhitespace(level), absl::StripAsciiWhitespace(label));
   });

@@ -33,8 +33,7 @@ std::string Resolve(const std::string& folder, const std::string& path) {
 absl::Status CheckNotHarmonized(const std::string& path, bool allow, std::vector<std::string>* notes) {
   const std::optional<std::string> study = HarmonizedInStudy(path);
   if (!study.has_value()) return absl::OkStatus();
-  const std::string message =
-      absl::StrCat(path, ": was harmonized already, in the study '", *study, "', says its sidecar '", SidecarPathOf(path), "'");
+  const std::string message = absl::StrCat(path, ": ", DescribeHarmonized(*study), " '", SidecarPathOf(path), "'");
   if (!allow) {
     return absl::InvalidArgumentError(
         absl::StrCat(message, "; give the table as it was before, or --force to harmonize it again"));

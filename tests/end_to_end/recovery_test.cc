@@ -245,13 +245,12 @@ void ExpectSignalLeavesNothing(int signal, const std::string& text) {
 }
 
 TEST(Simulate, Interrupted_LeavesNoProcessAndNothingPrivate) {
-  // A command line separates its arguments by NUL. Before any site is there, and while one enrols.
+  // Before any site is there (a command line separates its arguments by NUL), and when sites are.
   const std::string serve("/work/coordinator\0serve", 23);
-  const std::string enroll("/work/sites/bergen\0enroll", 25);
-  ASSERT_TRUE(absl::EndsWith(serve, "serve") && absl::EndsWith(enroll, "enroll"));
+  ASSERT_TRUE(absl::EndsWith(serve, "serve"));
   for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGKILL}) {
     ExpectSignalLeavesNothing(signal, serve);
-    ExpectSignalLeavesNothing(signal, enroll);
+    ExpectSignalLeavesNothing(signal, "/work/sites/");
   }
 }
 

@@ -57,26 +57,15 @@ TEST(AbsencePatternsTest, FindClose_AgreesWithAllPairs) {
   EXPECT_LT(refused, 190);
 }
 
-TEST(AbsencePatternsTest, FindRare_FewPresent) {
-  AbsencePatterns patterns(2);
-  for (int i = 0; i < 30; ++i) ASSERT_OK(patterns.Add(std::vector<double>{1.0, i < 3 ? 1.0 : kNan}));
-  const auto rare = patterns.FindRare(5);
-  ASSERT_TRUE(rare.has_value());
-  EXPECT_EQ(rare->feature, 1u);
-  EXPECT_EQ(rare->people, 3);
-}
-
-TEST(AbsencePatternsTest, FindRare_AllOrNone) {
+TEST(AbsencePatternsTest, FindClose_AllOrNone) {
   AbsencePatterns patterns(2);
   for (int i = 0; i < 30; ++i) ASSERT_OK(patterns.Add(std::vector<double>{1.0, kNan}));
-  EXPECT_FALSE(patterns.FindRare(5).has_value());
   EXPECT_FALSE(patterns.FindClose(5).has_value());
 }
 
 TEST(AbsencePatternsTest, Find_NothingAdded) {
-  EXPECT_FALSE(AbsencePatterns(3).FindRare(5).has_value());
   EXPECT_FALSE(AbsencePatterns(3).FindClose(5).has_value());
-  EXPECT_FALSE(AbsencePatterns(0).FindRare(5).has_value());
+  EXPECT_FALSE(AbsencePatterns(0).FindClose(5).has_value());
 }
 
 TEST(AbsencePatternsTest, Add_TooManyPatterns) {

@@ -106,7 +106,7 @@ Form RoundOneForm(const StudyFacts& facts, const Setup& setup) {
 absl::Status CheckBatchSize(const Setup& setup, double n) {
   if (!setup.IsSmall(n) || setup.options.small_batches() == v1::SMALL_BATCHES_MEAN_ONLY) return absl::OkStatus();
   return absl::FailedPreconditionError(
-      absl::StrCat("there are ", n, " subjects to estimate on, fewer than min_batch_size ", setup.min_batch_size,
+      absl::StrCat("there are fewer subjects to estimate on than min_batch_size ", setup.min_batch_size,
                    "; leave the batch out, merge it with another, or set small_batches: mean_only in the study file"));
 }
 
@@ -114,14 +114,14 @@ absl::Status CheckFilledRoundOne(const Setup& setup, const Summary& summary) {
   ATTUNE_RETURN_IF_ERROR(summary.CheckFinite());
   const double n = summary["n"](0, 0);
   if (!(n >= 1) || n != std::floor(n)) {
-    return absl::InvalidArgumentError(absl::StrCat("block 'n' is ", n, ", expected a whole number of subjects"));
+    return absl::InvalidArgumentError("block 'n' is no whole number of subjects");
   }
   ATTUNE_RETURN_IF_ERROR(CheckBatchSize(setup, n));
   const auto check = [&](const char* name, const auto& allowed, const char* expected) {
     const auto block = summary[name];
     for (Index i = 0; i < block.size(); ++i) {
       if (allowed(block.data()[i])) continue;
-      return absl::InvalidArgumentError(absl::StrCat("block '", name, "' holds ", block.data()[i], ", expected ", expected));
+      return absl::InvalidArgumentError(absl::StrCat("block '", name, "' holds other values than ", expected));
     }
     return absl::OkStatus();
   };

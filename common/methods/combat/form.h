@@ -34,7 +34,8 @@ absl::StatusOr<Setup> SetupOf(const StudyFacts& facts);
 Form RoundOneForm(const StudyFacts& facts, const Setup& setup);
 inline constexpr char kReferencePrefix[] = "reference.";
 
-// FailedPrecondition when a batch of n subjects is small and the study does not correct small ones in location only.
+// FailedPrecondition when a batch of n subjects is small and the study does not correct small ones in location only. Like that
+// of CheckFilledRoundOne, its message may reach every site, and so tells no number of the batch.
 absl::Status CheckBatchSize(const Setup& setup, double n);
 
 // Whether one batch can have filled the form of round 1 like this: finite, its size as CheckBatchSize says, counts whole and

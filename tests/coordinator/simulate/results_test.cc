@@ -75,6 +75,30 @@ TEST_F(ResultsTest, Begin_WhatIsNotOursStays_EvenWithForce) {
   EXPECT_EQ(folder_.Read("out/models/mine.txt"), "precious");
 }
 
+TEST_F(ResultsTest, Begin_WhatIsNotOursStays_AlsoBesideOurs) {
+  // A run without models; the user puts some there.
+  ResultsFolder first(folder_ / "out", {"table.tsv"});
+  ASSERT_OK(first.Begin({}, false));
+  folder_.Write("out/work/results/table.tsv", "one");
+  ASSERT_OK(first.Publish());
+  first.CleanUp(false);
+  fs::create_directories(folder_ / "out/models");
+  folder_.Write("out/models/mine.txt", "precious");
+  EXPECT_THAT(Run("two", /*force=*/true), StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr("out/models")));
+  EXPECT_EQ(folder_.Read("out/models/mine.txt"), "precious");
+  EXPECT_EQ(folder_.Read("out/table.tsv"), "one");
+}
+
+TEST_F(ResultsTest, FailedRun_FolderOfTheUserStays) {
+  fs::create_directories(folder_ / "big");
+  fs::create_directory_symlink(folder_ / "big", folder_ / "out");
+  ResultsFolder results = Folder();
+  ASSERT_OK(results.Begin({}, false));
+  results.CleanUp(false);
+  EXPECT_TRUE(fs::is_symlink(folder_ / "out"));
+  EXPECT_TRUE(fs::is_empty(folder_ / "big"));
+}
+
 TEST_F(ResultsTest, Begin_FilesOfOthersBesideOurs) {
   fs::create_directories(folder_ / "out");
   folder_.Write("out/notes.txt", "mine");

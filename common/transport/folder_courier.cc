@@ -166,8 +166,9 @@ class FolderCourier : public Courier {
                         absl::StrCat("the coordinator refused '", name, "': ", error.message()));
   }
 
-  static v1::NextReply Wait(absl::string_view what) {
+  static v1::NextReply Wait(const v1::NextRequest& request, absl::string_view what) {
     v1::NextReply reply;
+    reply.set_manifest_sha256(request.manifest_sha256());
     reply.set_task(v1::NextReply::TASK_WAIT);
     reply.set_message(absl::StrCat(what, " lies in the outbox; bring the folder to the coordinator"));
     return reply;
@@ -190,11 +191,11 @@ class FolderCourier : public Courier {
     if (reply.task() == v1::NextReply::TASK_ANSWER && Sent(AnswerName(study, reply.round()), &sent) &&
         sent.manifest_sha256() == request.manifest_sha256() && HasWholeBundle(sent.bundle().sha256())) {
       ATTUNE_RETURN_IF_ERROR(RefusalOf(study, AnswerName(study, reply.round())));
-      return Wait(absl::StrCat("the answer to round ", reply.round()));
+      return Wait(request, absl::StrCat("the answer to round ", reply.round()));
     }
     if (reply.task() == v1::NextReply::TASK_CORRECT && Sent(ReportName(study), &report) &&
         report.manifest_sha256() == request.manifest_sha256() && report.state() == v1::SITE_STATE_HARMONIZED) {
-      return Wait("the report that this site's data are harmonized");
+      return Wait(request, "the report that this site's data are harmonized");
     }
     return reply;
   }

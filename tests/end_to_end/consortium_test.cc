@@ -10,9 +10,11 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/digest.h"
@@ -185,6 +187,60 @@ TEST_F(ConsortiumTest, AsTheReadmeSetsItUp) {
   // The coordinator ends when it is asked to, at once.
   serve_->Stop();
   EXPECT_EQ(serve_->Poll()->exit_code, 0) << temp_.Read("serve.log");
+}
+
+TEST_F(ConsortiumTest, ByFolder_CarriedByHand) {
+  // The stick is with the coordinator only while this runs.
+  const auto carried_until = [&](const std::string& words, const std::vector<std::string>& command) {
+    ASSERT_OK_AND_ASSIGN(Process folders, Process::Start({ProgramPath("attune-coordinator"), "--dir", temp_ / "coordinator",
+                                                          "serve", "--no-grpc", "--folder", temp_ / "stick"},
+                                                         {}, temp_ / "folders.log"));
+    std::string output;
+    for (int attempt = 0; attempt < 600 && !absl::StrContains(output, words); ++attempt) {
+      output = Coordinator(command).output;
+    }
+    ASSERT_THAT(output, HasSubstr(words)) << temp_.Read("folders.log");
+    // One more sweep brings the inboxes up to date with what was just read.
+    std::this_thread::sleep_for(std::chrono::seconds(1));
+    folders.Stop();
+    EXPECT_EQ(folders.Poll()->exit_code, 0) << temp_.Read("folders.log");
+  };
+  const std::vector<std::string> show = {"study", "show", "demo", "--json"};
+  ASSERT_EQ(Coordinator({"study", "create", SyntheticConsortium::StudyFileIn(temp_ / "data")}).exit_code, 0);
+  for (const std::string& site : sites_) {
+    fs::create_directories(temp_ / ("stick/" + site));
+    ASSERT_EQ(Site(site, {"enroll", "--site", site, "--folder", temp_ / ("stick/" + site)}).exit_code, 0);
+    EXPECT_EQ(Site(site, {"register", "demo"}).exit_code, 5) << "the study has not come by folder yet";
+  }
+  ASSERT_NO_FATAL_FAILURE(carried_until("\"recruiting\"", show));
+  for (const std::string& site : sites_) ASSERT_EQ(Site(site, {"register", "demo"}).exit_code, 0);
+  ASSERT_NO_FATAL_FAILURE(carried_until("\"site\": \"davos\"", show));
+  const ProgramResult started = Coordinator({"--quiet", "study", "start", "demo"});
+  ASSERT_EQ(started.exit_code, 0) << started.output;
+  manifest_ = std::string(absl::StripAsciiWhitespace(started.output));
+  EXPECT_EQ(Site("davos", {"approve", "demo", "--hash", manifest_}).exit_code, 3) << "the manifest has not come yet";
+  ASSERT_NO_FATAL_FAILURE(carried_until("\"running\"", show));
+  for (const std::string& site : sites_) {
+    ASSERT_EQ(Site(site, {"approve", "demo", "--hash", manifest_}).exit_code, 0);
+    // Answers, and says that the stick has to travel: once, or as often as it is asked.
+    for (int i = 0; i < 2; ++i) {
+      const ProgramResult run = Site(site, {"run", "demo"});
+      EXPECT_EQ(run.exit_code, 5) << run.output;
+      EXPECT_THAT(run.output, HasSubstr("the answer to round 1 lies in the outbox; bring the folder to the coordinator"));
+    }
+  }
+  ASSERT_NO_FATAL_FAILURE(carried_until("\"corrected\"", show));
+  for (const std::string& site : sites_) {
+    for (int i = 0; i < 2; ++i) {
+      const ProgramResult run = Site(site, {"run", "demo"});
+      EXPECT_EQ(run.exit_code, i == 0 ? 0 : 5) << run.output;
+      EXPECT_TRUE(fs::exists(temp_ / absl::StrCat("sites/", site, "/derivatives/demo/model.json")));
+    }
+  }
+  ASSERT_NO_FATAL_FAILURE(carried_until("\"complete\"", show));
+  const ProgramResult done = Site("davos", {"run", "demo"});
+  EXPECT_EQ(done.exit_code, 0) << done.output;
+  EXPECT_THAT(done.output, HasSubstr("has done its part"));
 }
 
 TEST_F(ConsortiumTest, Enroll_WrongFingerprintUsedTokenAndOthersName) {

@@ -141,6 +141,7 @@ TEST_F(FolderCourierTest, Next_AnsweredRoundIsWaiting) {
   ASSERT_OK(SubmitBytes("answer"));
   ASSERT_OK_AND_ASSIGN(reply, courier_->Next(NextOf()));
   EXPECT_EQ(reply.task(), v1::NextReply::TASK_WAIT);
+  EXPECT_EQ(reply.manifest_sha256(), kManifest) << "else the agent would not take it";
   // Of another round it is not answered.
   PutNext(v1::NextReply::TASK_ANSWER, 2);
   ASSERT_OK_AND_ASSIGN(reply, courier_->Next(NextOf()));
@@ -179,6 +180,7 @@ TEST_F(FolderCourierTest, Next_ReportedCorrectionIsWaiting) {
   ASSERT_OK(courier_->Report(report));
   ASSERT_OK_AND_ASSIGN(reply, courier_->Next(NextOf()));
   EXPECT_EQ(reply.task(), v1::NextReply::TASK_WAIT);
+  EXPECT_EQ(reply.manifest_sha256(), kManifest) << "else the agent would not take it";
 }
 
 TEST_F(FolderCourierTest, Fetch_VerifiesTheDigest) {

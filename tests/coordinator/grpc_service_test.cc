@@ -83,6 +83,11 @@ TEST_F(GrpcServiceTest, NoCertificate) {
 }
 
 TEST_F(GrpcServiceTest, Health_IsServingAndNeedsNoCertificate) {
+#ifdef __SANITIZE_THREAD__
+  // gRPC serves health in threads of its own that hand calls on under locks of Debian's Abseil, and partly in templates of
+  // which this program has an instrumented copy: every call would be reported. The optimized and the ASan builds run this case.
+  GTEST_SKIP() << "ThreadSanitizer cannot see the locks of gRPC's health service";
+#endif
   // grpc.health.v1 by hand: an empty HealthCheckRequest asks for the server as a whole; field 1 of the reply is SERVING = 1.
   grpc::GenericStub stub(Channel("", authority_));
   grpc::CompletionQueue queue;

@@ -98,10 +98,10 @@ absl::StatusOr<std::map<std::string, Blocks>> MapParts(const v1::BundleHeader& h
   return parts;
 }
 
-absl::StatusOr<Bundle> Parse(std::shared_ptr<const MappedFile> file, std::size_t max_header_bytes) {
+absl::StatusOr<Bundle> Parse(const std::shared_ptr<const MappedFile>& file, std::size_t max_header_bytes) {
   Bundle bundle;
   ATTUNE_ASSIGN_OR_RETURN(bundle.header, ParseHeader(file->bytes(), max_header_bytes));
-  ATTUNE_ASSIGN_OR_RETURN(bundle.parts, MapParts(bundle.header, std::move(file)));
+  ATTUNE_ASSIGN_OR_RETURN(bundle.parts, MapParts(bundle.header, file));
   return bundle;
 }
 
@@ -177,8 +177,8 @@ absl::StatusOr<std::string> WriteBundleFile(const std::string& path, v1::BundleH
 }
 
 absl::StatusOr<Bundle> ReadBundleFile(const std::string& path, std::size_t max_header_bytes) {
-  ATTUNE_ASSIGN_OR_RETURN(std::shared_ptr<const MappedFile> file, MappedFile::Open(path));
-  return Parse(std::move(file), max_header_bytes);
+  ATTUNE_ASSIGN_OR_RETURN(const std::shared_ptr<const MappedFile> file, MappedFile::Open(path));
+  return Parse(file, max_header_bytes);
 }
 
 }  // namespace attune

@@ -87,7 +87,7 @@ absl::Status ResultsFolder::Publish() {
   };
   for (const std::string& output : outputs_) {
     if (!fs::exists(Path(output))) continue;
-    fs::rename(Path(output), aside + "/" + output, error);
+    fs::rename(Path(output), absl::StrCat(aside, "/", output), error);
     if (error) return lost(Path(output));
     ours_.erase(output);
   }

@@ -42,6 +42,8 @@ endfunction()
 # One program per folder of tests; every case is a ctest of its own, or with SHARDS so many ctests have them all. What has the label "threads" runs under ThreadSanitizer too, and
 # the target attune_threads_tests builds only that.
 add_custom_target(attune_threads_tests)
+# The environment of tests in which gRPC runs.
+set(ATTUNE_GRPC_TEST_ENVIRONMENT "LSAN_OPTIONS=suppressions=${ATTUNE_ROOT}/deploy/lsan.supp:print_suppressions=0")
 function(attune_test)
   cmake_parse_arguments(TEST "" "NAME;TIMEOUT;ENVIRONMENT;SHARDS" "SRCS;DEPS;LABELS" ${ARGN})
   if(NOT TEST_TIMEOUT)

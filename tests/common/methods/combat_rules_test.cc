@@ -255,7 +255,8 @@ TEST(ExplainedFeature, InOneBatchOnly_IsRefusedUnlessScalesStay) {
   std::map<BatchId, int> seen;
   for (Row& row : study.rows) {
     const int j = seen[row.batch]++ % 20;
-    row.covariates = {0.1 * (j / 2)};
+    const int pair = j / 2;
+    row.covariates = {0.1 * pair};
     // The slope is 0.7 in both; about it, people differ in one batch alone. What rounding leaves in the other is no variance.
     row.values[1] = 0.7 * row.covariates[0] + (row.batch == "site10/scanner0" ? 3.3 : (j % 2 == 0 ? 1 : -1));
   }

@@ -76,7 +76,7 @@ const std::map<std::string, std::set<std::string>>& Allowed() {
       {"common/evidence", {"common/base", "common/kernel", "common/numeric"}},
       {"common/methods", {"common/base", "common/kernel", "common/numeric", "common/evidence", "proto"}},
       {"common/wire", {"common/base", "common/kernel", "proto"}},
-      {"common/security", {"common/base"}},
+      {"common/security", {"common/base", "proto"}},
       {"common/transport", {"common/base", "common/kernel", "common/wire", "common/security", "proto"}},
       {"site_agent",
        {"common/base", "common/numeric", "common/kernel", "common/storage", "common/tables", "common/evidence",

@@ -13,13 +13,14 @@ __extension__ typedef unsigned __int128 FixedWord;
 // How far a number may be from its fixed-point value, as a part of the number.
 inline constexpr double kMostRelativeRounding = 1e-10;
 
-// x / 2^resolution_log2, rounded half to even; never clipped. So that a sum of `summands` such numbers (at least 1) stays in range,
-// |x| must be below 2^(127 + resolution_log2) / summands. OutOfRange when it is not, or x is not finite; FailedPrecondition when
-// x is so small that rounding moves it by more than kMostRelativeRounding. The message has the limit, not x: the caller names block
-// and remedy.
+// x / 2^resolution_log2, rounded half to even; never clipped. So that a sum of `summands` such numbers stays in range, |x| must
+// be below 2^(127 + resolution_log2) / summands. OutOfRange when it is not, or x is not finite; FailedPrecondition when x is so
+// small that rounding moves it by more than kMostRelativeRounding (0 is exact); InvalidArgument when summands < 1. The message
+// has the limit, not x: the caller names block and remedy.
 absl::StatusOr<FixedWord> ToFixed(double x, int resolution_log2, int summands);
 
-// The nearest double (half to even) to the two's complement value of `word` times 2^resolution_log2.
+// The nearest double (half to even) to the two's complement value of `word` times 2^resolution_log2; infinite beyond the
+// largest.
 double FromFixed(FixedWord word, int resolution_log2);
 
 }  // namespace attune

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Registration, the turn of a site, and reports. desk_upload.cc takes answers in, desk_admin.cc serves the operator.
+// Registration, the turn of a site, and reports. desk_aggregation.cc has the turns of secure aggregation, desk_upload.cc takes answers
+// in, desk_admin.cc serves the operator.
 #include "coordinator/desk.h"
 
 #include <algorithm>
@@ -12,6 +13,10 @@
 #include "common/base/files.h"
 #include "common/base/status.h"
 #include "common/base/text.h"
+#include "common/security/certificates.h"
+#include "common/security/signature.h"
+#include "common/wire/manifest.h"
+#include "coordinator/aggregation_outcome.h"
 #include "coordinator/desk_internal.h"
 #include "coordinator/errors.h"
 #include "coordinator/round_outcome.h"
@@ -53,8 +58,12 @@ absl::Status CheckMember(const StudyStatus& status, absl::string_view site, cons
   return absl::OkStatus();
 }
 
-Desk::Desk(std::string consortium, Journal* journal, BlobStore blobs, MethodFinder find_method)
-    : consortium_(std::move(consortium)), journal_(journal), blobs_(std::move(blobs)), find_method_(std::move(find_method)) {}
+Desk::Desk(std::string consortium, Journal* journal, BlobStore blobs, MethodFinder find_method, DeskOptions options)
+    : consortium_(std::move(consortium)),
+      journal_(journal),
+      blobs_(std::move(blobs)),
+      find_method_(std::move(find_method)),
+      options_(std::move(options)) {}
 
 std::mutex& Desk::MutexOf(const std::string& key) {
   const std::lock_guard<std::mutex> lock(mutexes_mutex_);
@@ -93,6 +102,7 @@ absl::Status Desk::Record(const std::string& study,
 absl::Status Desk::Register(absl::string_view site, const v1::RegisterRequest& request) {
   ATTUNE_ASSIGN_OR_RETURN(const StudyStatus known, Status(request.study()));
   ATTUNE_RETURN_IF_ERROR(CheckRegistration(known.config, request));
+  ATTUNE_RETURN_IF_ERROR(CheckCertificate(known, site, request));
   const std::string bytes = request.SerializeAsString();
   const std::string sha256 = Sha256Hex(bytes);
   // True: it is news.
@@ -119,6 +129,21 @@ absl::Status Desk::Register(absl::string_view site, const v1::RegisterRequest& r
   });
 }
 
+absl::Status Desk::CheckCertificate(const StudyStatus& status, absl::string_view site, const v1::RegisterRequest& request) const {
+  if (ReleaseOf(status.config) != Release::kPooled || status.plain_sums) return absl::OkStatus();
+  if (request.certificate_pem().empty()) {
+    return absl::InvalidArgumentError(absl::StrCat("the study '", status.name,
+                                                   "' masks its sums, and a site's certificate has to sign for it: register with "
+                                                   "the certificate of an enrolled site"));
+  }
+  const absl::StatusOr<std::string> uri = UriOf(request.certificate_pem());
+  absl::Status issued = uri.status();
+  issued.Update(CheckIssuedBy(request.certificate_pem(), options_.authority_pem));
+  if (issued.ok() && *uri == SiteUri(consortium_, site)) return absl::OkStatus();
+  return absl::PermissionDeniedError(
+      absl::StrCat("the certificate of the registration is not the one of site '", site, "' in this consortium"));
+}
+
 absl::StatusOr<v1::GetStudyReply> Desk::GetStudy(absl::string_view site, const std::string& study) {
   ATTUNE_ASSIGN_OR_RETURN(const StudyStatus status, Status(study));
   v1::GetStudyReply reply;
@@ -134,10 +159,9 @@ absl::StatusOr<v1::GetStudyReply> Desk::GetStudy(absl::string_view site, const s
   return reply;
 }
 
-absl::Status Desk::AddBundle(const std::string& sha256, v1::NextReply& reply) const {
+absl::Status Desk::AddBundle(const std::string& sha256, v1::BundleRef& bundle) const {
   const absl::StatusOr<std::uint64_t> size = blobs_.SizeOf(sha256);
   if (!size.ok()) return LocalError(size.status());
-  v1::BundleRef& bundle = *reply.add_bundles();
   bundle.set_sha256(sha256);
   bundle.set_size(*size);
   return absl::OkStatus();
@@ -146,7 +170,7 @@ absl::Status Desk::AddBundle(const std::string& sha256, v1::NextReply& reply) co
 absl::StatusOr<v1::NextReply> Desk::Next(absl::string_view site, const v1::NextRequest& request) {
   ATTUNE_ASSIGN_OR_RETURN(StudyStatus status, Status(request.study()));
   ATTUNE_RETURN_IF_ERROR(CheckMember(status, site, request.manifest_sha256()));
-  if (status.OutcomeDue()) {
+  if (IsDue(status)) {
     // Whoever holds the mutex is computing the outcome; the site asks again.
     if (const std::unique_lock<std::mutex> lock(MutexOf(status.name), std::try_to_lock); lock.owns_lock()) {
       ATTUNE_RETURN_IF_ERROR(Advance(status.name));
@@ -163,8 +187,23 @@ absl::StatusOr<v1::NextReply> Desk::Next(absl::string_view site, const v1::NextR
     reply.set_task(v1::NextReply::TASK_DONE);
     return reply;
   }
+  const std::vector<std::string> members = status.Members();
+  if (!std::binary_search(members.begin(), members.end(), name)) {
+    reply.set_task(v1::NextReply::TASK_STOPPED);
+    reply.set_message("this site's sums did not come in time, and the study went on without them");
+    return reply;
+  }
+  reply.set_deadline(status.Deadline());
+  for (const RoundRecord& round : status.rounds) {
+    if (!round.aggregation.IsOver()) continue;
+    ATTUNE_RETURN_IF_ERROR(AddBundle(round.aggregation.sum_sha256, *reply.add_sums()));
+  }
   switch (status.state) {
     case v1::STUDY_STATE_RUNNING:
+      if (status.masked) {
+        ATTUNE_RETURN_IF_ERROR(AddAggregationTask(status, name, reply));
+        return reply;
+      }
       if (status.rounds.back().answers.count(name) > 0) {
         reply.set_task(v1::NextReply::TASK_WAIT);
         reply.set_message(status.OutcomeDue() ? "all sites have answered; the outcome is being computed"
@@ -173,14 +212,14 @@ absl::StatusOr<v1::NextReply> Desk::Next(absl::string_view site, const v1::NextR
         return reply;
       }
       reply.set_task(v1::NextReply::TASK_ANSWER);
-      ATTUNE_RETURN_IF_ERROR(AddBundle(status.rounds.back().question_sha256, reply));
+      ATTUNE_RETURN_IF_ERROR(AddBundle(status.rounds.back().question_sha256, *reply.add_bundles()));
       return reply;
     case v1::STUDY_STATE_CORRECTED:
     case v1::STUDY_STATE_COMPLETE: {
       reply.set_task(v1::NextReply::TASK_CORRECT);
-      ATTUNE_RETURN_IF_ERROR(AddBundle(status.correction->common_sha256, reply));
+      ATTUNE_RETURN_IF_ERROR(AddBundle(status.correction->common_sha256, *reply.add_bundles()));
       const auto own = status.correction->by_site.find(name);
-      if (own != status.correction->by_site.end()) ATTUNE_RETURN_IF_ERROR(AddBundle(own->second, reply));
+      if (own != status.correction->by_site.end()) ATTUNE_RETURN_IF_ERROR(AddBundle(own->second, *reply.add_bundles()));
       return reply;
     }
     case v1::STUDY_STATE_FAILED:
@@ -194,22 +233,43 @@ absl::StatusOr<v1::NextReply> Desk::Next(absl::string_view site, const v1::NextR
   }
 }
 
-absl::Status Desk::Advance(const std::string& study) {
-  ATTUNE_ASSIGN_OR_RETURN(const StudyStatus status, Status(study));
-  if (!status.OutcomeDue()) return absl::OkStatus();
-  const std::uint32_t round = status.round();
+absl::StatusOr<std::vector<JournalEntry>> Desk::Outcome(const StudyStatus& status) const {
   ATTUNE_ASSIGN_OR_RETURN(const v1::Manifest manifest, LoadManifest(blobs_, status.manifest_sha256));
   const Method* const method = find_method_(manifest.method());
   if (method == nullptr) {
-    return LocalError(absl::FailedPreconditionError(absl::StrCat("the study '", study, "' uses the method '", manifest.method(),
+    return LocalError(absl::FailedPreconditionError(absl::StrCat("the study '", status.name, "' uses the method '",
+                                                                 manifest.method(),
                                                                  "', which this version of the program does not have")));
   }
-  ATTUNE_ASSIGN_OR_RETURN(const std::vector<JournalEntry> outcome,
-                          OutcomeOfRound(status, manifest, *method, round, blobs_, blobs_));
+  if (!status.masked) return OutcomeOfRound(status, manifest, *method, status.round(), blobs_, blobs_);
+  const AggregationRecord& record = status.rounds.back().aggregation;
+  const std::vector<std::string> delivered = record.Delivered();
+  if (delivered.size() >= manifest.aggregation().threshold()) {
+    return OutcomeOfStep(status, manifest, *method, delivered, blobs_, blobs_);
+  }
+  // No secret was shared yet: it costs nothing to wait on.
+  if (record.step == v1::AGGREGATION_STEP_KEYS) return std::vector<JournalEntry>();
+  return std::vector<JournalEntry>{
+      NextAttempt(status, absl::StrCat("only ", delivered.size(), " of the ", manifest.aggregation().threshold(),
+                                       " sites that it takes finished step ", static_cast<int>(record.step), " in time"))};
+}
+
+bool Desk::IsDue(const StudyStatus& status) const {
+  if (status.OutcomeDue()) return true;
+  absl::Time deadline;
+  return status.masked && status.state == v1::STUDY_STATE_RUNNING &&
+         absl::ParseTime(absl::RFC3339_full, status.Deadline(), &deadline, nullptr) && options_.now() > deadline;
+}
+
+absl::Status Desk::Advance(const std::string& study) {
+  ATTUNE_ASSIGN_OR_RETURN(const StudyStatus status, Status(study));
+  if (!IsDue(status)) return absl::OkStatus();
+  ATTUNE_ASSIGN_OR_RETURN(const std::vector<JournalEntry> outcome, Outcome(status));
+  if (outcome.empty()) return absl::OkStatus();
   CrashPoint("coordinator.outcome_written");
   const absl::Status recorded = Record(study, [&](const StudyStatus& now) -> absl::StatusOr<std::vector<JournalEntry>> {
     // Another process may have recorded it, or the study may have been closed, while this one computed.
-    if (now.round() != round || !now.OutcomeDue()) return std::vector<JournalEntry>();
+    if (now.entries != status.entries) return std::vector<JournalEntry>();
     return outcome;
   });
   if (!recorded.ok()) return recorded;
@@ -225,7 +285,13 @@ absl::StatusOr<BundleFile> Desk::BundlePath(absl::string_view site, const v1::Fe
                                  [&](const RoundRecord& round) { return round.question_sha256 == sha256; });
   const bool correction = status.correction.has_value() &&
                           (status.correction->common_sha256 == sha256 || Contains(status.correction->by_site, site, sha256));
-  if (!asked && !correction) {
+  const bool of_aggregation =
+      status.masked && std::any_of(status.rounds.begin(), status.rounds.end(), [&](const RoundRecord& round) {
+        const AggregationRecord& record = round.aggregation;
+        return sha256 == record.key_roster_sha256 || sha256 == record.survivors_sha256 || sha256 == record.signatures_sha256 ||
+               sha256 == record.sum_sha256 || Contains(record.shares_for, site, sha256);
+      });
+  if (!asked && !correction && !of_aggregation) {
     return absl::PermissionDeniedError(
         absl::StrCat("the study '", status.name, "' has no bundle of that digest for this site"));
   }
@@ -238,6 +304,7 @@ absl::Status Desk::Report(absl::string_view site, const v1::ReportRequest& reque
   if (request.state() == v1::SITE_STATE_UNSPECIFIED || !v1::SiteState_IsValid(request.state())) {
     return absl::InvalidArgumentError("a report needs one of the states that the protocol knows");
   }
+  if (request.state() == v1::SITE_STATE_SESSION_LOST) return ReportLostSession(site, request);
   // True: it is news.
   const auto check = [&](const StudyStatus& status) -> absl::StatusOr<bool> {
     ATTUNE_RETURN_IF_ERROR(CheckMember(status, site, request.manifest_sha256()));

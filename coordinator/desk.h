@@ -16,6 +16,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "attune/v1/coordinator.pb.h"
 #include "common/kernel/method.h"
 #include "common/storage/blob_store.h"
@@ -30,6 +32,12 @@ struct BundleFile {
   std::uint64_t size = 0;
 };
 
+struct DeskOptions {
+  // The consortium's authority, which must have signed the certificates that sites register for pooled studies with.
+  std::string authority_pem;
+  std::function<absl::Time()> now = absl::Now;
+};
+
 // All state is in the journal and the blobs; the desk keeps none between calls, so that commands in other processes may act on
 // the same folder, and a new desk goes on where one that was killed stopped. Thread-safe.
 //
@@ -40,11 +48,12 @@ class Desk {
   using MethodFinder = std::function<const Method*(absl::string_view id)>;
 
   // `journal` is not owned and outlives the desk.
-  Desk(std::string consortium, Journal* journal, BlobStore blobs, MethodFinder find_method);
+  Desk(std::string consortium, Journal* journal, BlobStore blobs, MethodFinder find_method, DeskOptions options = {});
 
   // ---- Sites ----
 
-  // As the proto says. FailedPrecondition: no longer recruiting, with another registration. InvalidArgument: CheckRegistration.
+  // As the proto says. FailedPrecondition: no longer recruiting, with another registration. InvalidArgument: CheckRegistration, or no
+  // certificate for a study whose sums are masked. PermissionDenied: the certificate is not this site's.
   absl::Status Register(absl::string_view site, const v1::RegisterRequest& request);
 
   // The manifest is for the roster alone: PermissionDenied for others once the study has started.
@@ -72,8 +81,8 @@ class Desk {
 
   // ---- The operator ----
 
-  // Begins to recruit. `plain_sums` allows a pooled release without secure aggregation, where the coordinator sees each site's
-  // sum: for simulations only, in which there is nobody to protect.
+  // Begins to recruit. `plain_sums` has a pooled study add up sums that are not masked, where the coordinator sees each site's: for
+  // simulations only, in which there is nobody to protect; site agents refuse it elsewhere.
   // InvalidArgument: CheckStudyConfig, an unknown method. FailedPrecondition: another study of that name. The same again is OK.
   absl::Status CreateStudy(const v1::StudyConfig& config, bool plain_sums);
 
@@ -95,13 +104,25 @@ class Desk {
   // Decides on the study's state and records what was decided, in one transaction.
   absl::Status Record(const std::string& study,
                       absl::FunctionRef<absl::StatusOr<std::vector<JournalEntry>>(const StudyStatus&)> decide);
-  // Computes and records the outcome of the current round when it is due. Restartable at any point; the same bytes.
+  // Computes and records the outcome of the current round, or step, when it is due. Restartable at any point; the same bytes.
   // REQUIRES: the mutex of the study is held.
   absl::Status Advance(const std::string& study);
+  // Whether Advance has something to do: all have come, or the time is up.
+  bool IsDue(const StudyStatus& status) const;
+  // What follows now in the study; none: it waits on.
+  absl::StatusOr<std::vector<JournalEntry>> Outcome(const StudyStatus& status) const;
+  // What is asked of a member while the round runs under secure aggregation.
+  absl::Status AddAggregationTask(const StudyStatus& status, const std::string& site, v1::NextReply& reply) const;
+  // The next attempt begins, unless the one that was lost is over already.
+  absl::Status ReportLostSession(absl::string_view site, const v1::ReportRequest& request);
+  absl::Status CheckCertificate(const StudyStatus& status, absl::string_view site, const v1::RegisterRequest& request) const;
+  // What is wrong with an upload that has arrived whole at `path`.
+  absl::Status CheckUpload(const StudyStatus& status, absl::string_view site, const v1::UploadHeader& header,
+                           const std::string& path) const;
   absl::StatusOr<v1::UploadState> UploadStateOf(const StudyStatus& status, absl::string_view site,
                                                 const v1::UploadHeader& header) const;
   absl::Status RecordAnswer(absl::string_view site, const v1::UploadHeader& header);
-  absl::Status AddBundle(const std::string& sha256, v1::NextReply& reply) const;
+  absl::Status AddBundle(const std::string& sha256, v1::BundleRef& bundle) const;
   const Method* FindMethod(const std::string& id) const { return find_method_(id); }
   // The mutex of a key: a study (its outcome is computed once at a time), or an upload.
   std::mutex& MutexOf(const std::string& key);
@@ -110,6 +131,7 @@ class Desk {
   Journal* const journal_;  // not owned
   const BlobStore blobs_;
   const MethodFinder find_method_;
+  const DeskOptions options_;
   std::mutex mutexes_mutex_;
   std::map<std::string, std::unique_ptr<std::mutex>> mutexes_;  // guarded by mutexes_mutex_
 };

@@ -23,16 +23,15 @@ absl::Status Desk::CreateStudy(const v1::StudyConfig& config, bool plain_sums) {
   if (FindMethod(MethodIdOf(config)) == nullptr) {
     return absl::InvalidArgumentError(absl::StrCat("method: this program has no method '", MethodIdOf(config), "'"));
   }
-  if (ReleaseOf(config) == Release::kPooled && !plain_sums) {
-    return absl::FailedPreconditionError(
-        "release: pooled promises that the coordinator sees only the sum over all sites, which needs secure aggregation; this "
-        "version has none. Use release: per_batch (attune-simulate --plain-sums shows the arithmetic of pooled)");
-  }
   return journal_->Transact(
       config.study(), [&](const std::vector<JournalEntry>& entries) -> absl::StatusOr<std::vector<JournalEntry>> {
         JournalEntry e = MakeEntry(config.study(), entry::kCreated, "", 0);
         e.body = config.SerializeAsString();
-        if (entries.empty()) return std::vector<JournalEntry>{std::move(e)};
+        if (entries.empty()) {
+          std::vector<JournalEntry> created{std::move(e)};
+          if (plain_sums) created.push_back(MakeEntry(config.study(), entry::kPlainSums, "", 0));
+          return created;
+        }
         // Not by bytes: maps have no order of their own.
         v1::StudyConfig known;
         if (known.ParseFromString(entries.front().body) && google::protobuf::util::MessageDifferencer::Equals(known, config)) {
@@ -69,6 +68,7 @@ absl::StatusOr<std::string> Desk::StartStudy(const std::string& study) {
                             FirstQuestion(study, manifest_sha256, manifest, *method, blobs_));
     JournalEntry started = MakeEntry(study, entry::kStarted, "", 0);
     started.blob = manifest_sha256;
+    if (manifest.has_aggregation()) started.body = entry::kMasked;
     entries.insert(entries.begin(), std::move(started));
     return entries;
   });

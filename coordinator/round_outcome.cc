@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <iterator>
 #include <limits>
 #include <utility>
 #include <variant>
@@ -18,6 +19,7 @@
 #include "common/kernel/fold.h"
 #include "common/wire/bundle.h"
 #include "common/wire/manifest.h"
+#include "common/wire/masked_bundle.h"
 #include "coordinator/errors.h"
 
 namespace attune {
@@ -109,6 +111,40 @@ absl::Status CheckFinite(const std::variant<Question, Correction>& next) {
   return correction.evidence.CheckFinite();
 }
 
+// What the data say, as against what goes wrong here: InvalidArgument, such as sums that overflow, and FailedPrecondition end the
+// study. All others leave it as it is, to be tried again.
+bool EndsStudy(const absl::Status& why) { return absl::IsFailedPrecondition(why) || absl::IsInvalidArgument(why); }
+
+std::vector<JournalEntry> Failed(const StudyStatus& status, std::uint32_t round, const absl::Status& why) {
+  JournalEntry e;
+  e.study = status.name;
+  e.kind = entry::kFailed;
+  e.round = round;
+  e.body = std::string(why.message());
+  return {std::move(e)};
+}
+
+// What the method makes of the answers.
+absl::StatusOr<std::vector<JournalEntry>> Follow(const StudyStatus& status, const StudyFacts& facts, const Method& method,
+                                                 const Question& question, const std::string& question_sha256,
+                                                 const Answers& answers, const BlobStore& out) {
+  const std::uint32_t round = question.round;
+  absl::StatusOr<std::variant<Question, Correction>> next = method.Next(facts, question, answers);
+  if (EndsStudy(next.status())) return Failed(status, round, next.status());
+  if (!next.ok()) return next.status();
+  if (const absl::Status finite = CheckFinite(*next); !finite.ok()) return Failed(status, round, finite);
+  if (std::holds_alternative<Correction>(*next)) {
+    return Correct(status, {status.manifest_sha256, round, question_sha256}, std::get<Correction>(*next), out);
+  }
+  if (std::get<Question>(*next).round != round + 1) {
+    return absl::InternalError(absl::StrCat("the method '", method.info().id, "' asked a question of round ",
+                                            std::get<Question>(*next).round, " after round ", round));
+  }
+  ATTUNE_ASSIGN_OR_RETURN(JournalEntry asked,
+                          Ask(status.name, {status.manifest_sha256, round + 1, ""}, std::get<Question>(*next), out));
+  return std::vector<JournalEntry>{std::move(asked)};
+}
+
 absl::StatusOr<std::vector<JournalEntry>> ComputeOutcome(const StudyStatus& status, const v1::Manifest& manifest,
                                                          const Method& method, std::uint32_t round, const BlobStore& blobs,
                                                          const BlobStore& out) {
@@ -118,36 +154,10 @@ absl::StatusOr<std::vector<JournalEntry>> ComputeOutcome(const StudyStatus& stat
   const RoundRecord& record = status.rounds[round - 1];
   const StudyFacts facts = FactsOf(manifest);
   ATTUNE_ASSIGN_OR_RETURN(const Question question, LoadQuestion(blobs, record.question_sha256));
-  // What the data say, as against what goes wrong here: InvalidArgument, such as sums that overflow, and FailedPrecondition end
-  // the study. All others leave it as it is, to be tried again.
-  const auto ends_study = [](const absl::Status& why) {
-    return absl::IsFailedPrecondition(why) || absl::IsInvalidArgument(why);
-  };
-  const auto failed = [&](const absl::Status& why) {
-    JournalEntry e;
-    e.study = status.name;
-    e.kind = entry::kFailed;
-    e.round = round;
-    e.body = std::string(why.message());
-    return std::vector<JournalEntry>{std::move(e)};
-  };
   const absl::StatusOr<Answers> answers = GatherAnswers(status, record, facts.release, question, blobs);
-  if (ends_study(answers.status())) return failed(answers.status());
+  if (EndsStudy(answers.status())) return Failed(status, round, answers.status());
   if (!answers.ok()) return answers.status();
-  absl::StatusOr<std::variant<Question, Correction>> next = method.Next(facts, question, *answers);
-  if (ends_study(next.status())) return failed(next.status());
-  if (!next.ok()) return next.status();
-  if (const absl::Status finite = CheckFinite(*next); !finite.ok()) return failed(finite);
-  if (std::holds_alternative<Correction>(*next)) {
-    return Correct(status, {status.manifest_sha256, round, record.question_sha256}, std::get<Correction>(*next), out);
-  }
-  if (std::get<Question>(*next).round != round + 1) {
-    return absl::InternalError(absl::StrCat("the method '", manifest.method(), "' asked a question of round ",
-                                            std::get<Question>(*next).round, " after round ", round));
-  }
-  ATTUNE_ASSIGN_OR_RETURN(JournalEntry asked,
-                          Ask(status.name, {status.manifest_sha256, round + 1, ""}, std::get<Question>(*next), out));
-  return std::vector<JournalEntry>{std::move(asked)};
+  return Follow(status, facts, method, question, record.question_sha256, *answers, out);
 }
 
 }  // namespace
@@ -168,6 +178,22 @@ absl::StatusOr<std::vector<JournalEntry>> OutcomeOfRound(const StudyStatus& stat
   if (!entries.ok()) {
     return LocalError(WithContext(entries.status(), absl::StrCat("study '", status.name, "', round ", round)));
   }
+  return entries;
+}
+
+absl::StatusOr<std::vector<JournalEntry>> OutcomeOfSum(const StudyStatus& status, const v1::Manifest& manifest,
+                                                       const Method& method, const Question& question, const Summary& sum,
+                                                       const std::vector<std::string>& sites,
+                                                       absl::FunctionRef<JournalEntry(std::string sum_sha256)> closed,
+                                                       const BlobStore& out) {
+  const std::string& question_sha256 = status.rounds[question.round - 1].question_sha256;
+  const BundleBinding binding{status.manifest_sha256, question.round, question_sha256};
+  ATTUNE_ASSIGN_OR_RETURN(std::string sum_sha256, Store(out, absl::StrCat("sum/", status.name, "/", question.round),
+                                                        [&](const std::string& path) { return WriteSum(path, binding, sum, sites); }));
+  std::vector<JournalEntry> entries{closed(std::move(sum_sha256))};
+  ATTUNE_ASSIGN_OR_RETURN(std::vector<JournalEntry> next, Follow(status, FactsOf(manifest, sites), method, question,
+                                                                 question_sha256, {.pooled = sum, .by_batch = {}}, out));
+  entries.insert(entries.end(), std::make_move_iterator(next.begin()), std::make_move_iterator(next.end()));
   return entries;
 }
 

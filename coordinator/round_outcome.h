@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "attune/v1/study.pb.h"
@@ -31,6 +32,14 @@ absl::StatusOr<std::vector<JournalEntry>> FirstQuestion(const std::string& study
 absl::StatusOr<std::vector<JournalEntry>> OutcomeOfRound(const StudyStatus& status, const v1::Manifest& manifest,
                                                          const Method& method, std::uint32_t round, const BlobStore& blobs,
                                                          const BlobStore& out);
+
+// Under secure aggregation: the entry that `closed` makes of the digest of the round's sum, and those that follow from the sum over
+// `sites` (sorted). Any error returned is one of this machine.
+absl::StatusOr<std::vector<JournalEntry>> OutcomeOfSum(const StudyStatus& status, const v1::Manifest& manifest,
+                                                       const Method& method, const Question& question, const Summary& sum,
+                                                       const std::vector<std::string>& sites,
+                                                       absl::FunctionRef<JournalEntry(std::string sum_sha256)> closed,
+                                                       const BlobStore& out);
 
 // The parts of an answer file, by name. `parts`: the names that it must have. Fails with InvalidArgument when it is not an
 // answer to this question with these parts in the question's form, all finite, and with DataLoss when it is damaged.

@@ -13,6 +13,8 @@
 #include "common/base/status.h"
 #include "common/base/text.h"
 #include "common/kernel/batch_id.h"
+#include "common/security/aggregation_terms.h"
+#include "common/security/signature.h"
 #include "common/wire/manifest.h"
 #include "coordinator/errors.h"
 
@@ -93,6 +95,9 @@ absl::StatusOr<v1::Manifest> FreezeManifest(absl::string_view consortium, const 
     v1::RosterSite& roster = *manifest.add_roster();
     roster.set_site(site);
     *roster.mutable_batches() = request.batches();
+    if (ReleaseOf(status.config) == Release::kPooled && !status.plain_sums) {
+      ATTUNE_ASSIGN_OR_RETURN(*roster.mutable_key_sha256(), KeyFingerprintOf(request.certificate_pem()));
+    }
     for (const std::string& label : request.batches()) batches.push_back(MakeBatchId(site, label));
     std::set<std::string> features(request.features().begin(), request.features().end());
     if (manifest.roster_size() == 1) {
@@ -112,6 +117,11 @@ absl::StatusOr<v1::Manifest> FreezeManifest(absl::string_view consortium, const 
                                                       manifest.roster(0).site(), "': ", absl::StrJoin(differences, ". "),
                                                       ". Name in the study file the features that all sites have, or let the "
                                                       "sites map theirs in site.yaml, and register again"));
+  }
+  if (ReleaseOf(status.config) == Release::kPooled && !status.plain_sums) {
+    manifest.mutable_aggregation()->set_suite(aggregation::kSuite);
+    manifest.mutable_aggregation()->set_threshold(aggregation::ThresholdOf(static_cast<std::uint32_t>(manifest.roster_size())));
+    ATTUNE_RETURN_IF_ERROR(aggregation::CheckTerms(manifest));
   }
   if (manifest.config().method().combat().reference_batch().empty()) return manifest;
   v1::CombatOptions& options = *manifest.mutable_config()->mutable_method()->mutable_combat();

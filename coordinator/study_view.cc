@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "coordinator/study_view.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -26,6 +27,12 @@ std::string SiteStateOf(const StudyStatus& status, const std::string& site) {
   const auto report = status.reports.find(site);
   if (report != status.reports.end()) return StateName(report->second);
   if (!status.started()) return "registered";
+  const std::vector<std::string> members = status.Members();
+  if (!std::binary_search(members.begin(), members.end(), site)) return "left_out";
+  if (status.masked) {
+    const std::vector<std::string> waiting = status.WaitingFor();
+    return std::binary_search(waiting.begin(), waiting.end(), site) ? "asked" : "answered";
+  }
   return status.rounds.back().answers.count(site) > 0 ? "answered" : "asked";
 }
 
@@ -61,6 +68,11 @@ absl::StatusOr<v1::StudyView> ViewOf(const StudyStatus& status, const BlobStore&
     row.set_state(SiteStateOf(status, site));
   }
   for (const std::string& site : status.WaitingFor()) view.add_waiting_for(site);
+  view.set_waiting_until(status.Deadline());
+  if (status.masked && status.round() > 0) {
+    view.set_attempt(status.rounds.back().aggregation.attempt);
+    view.set_step(static_cast<std::uint32_t>(status.rounds.back().aggregation.step));
+  }
   view.set_message(status.failure);
   if (!status.correction.has_value()) return view;
   ATTUNE_ASSIGN_OR_RETURN(const Bundle common,
@@ -81,7 +93,13 @@ std::string FormatView(const v1::StudyView& view) {
     facts.push_back({"manifest", view.manifest_sha256()});
     facts.push_back({"round", absl::StrCat(view.round())});
   }
-  if (!view.waiting_for().empty()) facts.push_back({"waits for", absl::StrJoin(view.waiting_for(), ", ")});
+  if (view.step() > 0 && view.state() == "running") {
+    facts.push_back({"secure sum", absl::StrCat("attempt ", view.attempt(), ", step ", view.step(), " of 5")});
+  }
+  if (!view.waiting_for().empty()) {
+    const std::string until = view.waiting_until().empty() ? "" : absl::StrCat(", until ", view.waiting_until());
+    facts.push_back({"waits for", absl::StrCat(absl::StrJoin(view.waiting_for(), ", "), until)});
+  }
   if (!view.message().empty()) facts.push_back({"failed", view.message()});
   std::string text = FormatTable(facts, false);
 

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "coordinator/verify.h"
 
-#include <cstdint>
+#include <algorithm>
+#include <cstddef>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "common/base/digest.h"
 #include "common/base/status.h"
 #include "common/wire/manifest.h"
+#include "coordinator/aggregation_outcome.h"
 #include "coordinator/round_outcome.h"
 #include "coordinator/study_book.h"
 #include "coordinator/study_freeze.h"
@@ -15,17 +19,12 @@
 namespace attune {
 namespace {
 
-bool IsOutcome(const JournalEntry& e) {
-  return e.kind == entry::kAsked || e.kind == entry::kCorrected || e.kind == entry::kCorrectedSite ||
-         e.kind == entry::kEvidence || e.kind == entry::kFailed;
-}
-
 std::string Describe(const JournalEntry& e) {
   return absl::StrCat("'", e.kind, "'", e.site.empty() ? "" : absl::StrCat(" for site '", e.site, "'"), " of round ", e.round,
                       e.blob.empty() ? absl::StrCat(": ", e.body) : absl::StrCat(" with SHA-256 ", e.blob));
 }
 
-// Compares what was computed again with the recorded outcomes from `*next` on.
+// Compares what was computed again with the recorded entries from `*next` on.
 absl::Status Compare(const std::vector<JournalEntry>& computed, const std::vector<JournalEntry>& recorded, std::size_t* next,
                      absl::FunctionRef<void(absl::string_view)> step) {
   for (const JournalEntry& e : computed) {
@@ -41,6 +40,46 @@ absl::Status Compare(const std::vector<JournalEntry>& computed, const std::vecto
   return absl::OkStatus();
 }
 
+// What follows from the entries before `e`, where `e` begins an outcome; nothing where it records what sites, operators or clocks did.
+class Recomputation {
+ public:
+  Recomputation(const v1::Manifest& manifest, std::string manifest_sha256, const Method& method, const BlobStore& blobs,
+                const BlobStore& scratch)
+      : manifest_(manifest), manifest_sha256_(std::move(manifest_sha256)), method_(method), blobs_(blobs), scratch_(scratch) {}
+
+  absl::StatusOr<std::vector<JournalEntry>> Of(const JournalEntry& e, const StudyStatus& before) const {
+    if (e.kind == entry::kStepClosed) {
+      const std::vector<std::string> words = absl::StrSplit(e.body, ' ');
+      const std::vector<std::string> sites(words.begin() + std::min<std::ptrdiff_t>(2, std::ssize(words)), words.end());
+      if (sites.size() < manifest_.aggregation().threshold()) {
+        return absl::DataLossError(absl::StrCat("journal entry ", e.sequence, " closes a step with ", sites.size(),
+                                                " sites, fewer than the threshold"));
+      }
+      return OutcomeOfStep(before, manifest_, method_, sites, blobs_, scratch_);
+    }
+    if (e.kind == entry::kAsked && e.round == 1) {
+      return FirstQuestion(before.name, manifest_sha256_, manifest_, method_, scratch_);
+    }
+    const bool ends_round = e.kind == entry::kAsked || e.kind == entry::kCorrected || e.kind == entry::kFailed;
+    if (e.kind == entry::kCorrectedSite || e.kind == entry::kEvidence || e.kind == entry::kShares) {
+      return absl::DataLossError(absl::StrCat("journal entry ", e.sequence, " records ", Describe(e), ", which follows from nothing"));
+    }
+    // Under secure aggregation these follow on a closed step; a failure by itself counts attempts.
+    if (!ends_round || (before.masked && e.kind == entry::kFailed)) return std::vector<JournalEntry>();
+    if (before.masked || !before.OutcomeDue()) {
+      return absl::DataLossError(absl::StrCat("journal entry ", e.sequence, " records ", Describe(e), ", but not every answer that it would follow from"));
+    }
+    return OutcomeOfRound(before, manifest_, method_, before.round(), blobs_, scratch_);
+  }
+
+ private:
+  const v1::Manifest& manifest_;
+  const std::string manifest_sha256_;
+  const Method& method_;
+  const BlobStore& blobs_;
+  const BlobStore& scratch_;
+};
+
 }  // namespace
 
 absl::Status VerifyStudy(const std::string& consortium, const std::string& study, const Journal& journal,
@@ -51,9 +90,7 @@ absl::Status VerifyStudy(const std::string& consortium, const std::string& study
   ATTUNE_ASSIGN_OR_RETURN(const std::vector<JournalEntry> entries, journal.Read(study));
   ATTUNE_ASSIGN_OR_RETURN(const StudyStatus status, ReplayStudy(study, entries));
   std::size_t files = 0;
-  std::vector<JournalEntry> recorded;
   for (const JournalEntry& e : entries) {
-    if (IsOutcome(e)) recorded.push_back(e);
     if (e.blob.empty()) continue;
     const absl::StatusOr<std::string> path = blobs.Verified(e.blob);
     if (!path.ok()) {
@@ -76,18 +113,15 @@ absl::Status VerifyStudy(const std::string& consortium, const std::string& study
     return absl::FailedPreconditionError(absl::StrCat("this version of the program does not have the method '",
                                                       manifest.method(), "'; verify with the version that ran the study"));
   }
-  std::size_t next = 0;
-  ATTUNE_ASSIGN_OR_RETURN(const std::vector<JournalEntry> first,
-                          FirstQuestion(study, status.manifest_sha256, manifest, *method, scratch));
-  ATTUNE_RETURN_IF_ERROR(Compare(first, recorded, &next, step));
-  for (std::uint32_t round = 1; next < recorded.size(); ++round) {
-    if (round > status.round()) return absl::DataLossError("the journal records outcomes that follow from no round");
-    if (status.rounds[round - 1].answers.size() != status.sites.size()) {
-      return absl::DataLossError(absl::StrCat("an outcome of round ", round, " is recorded, but not every site's answer"));
-    }
-    ATTUNE_ASSIGN_OR_RETURN(const std::vector<JournalEntry> outcome,
-                            OutcomeOfRound(status, manifest, *method, round, blobs, scratch));
-    ATTUNE_RETURN_IF_ERROR(Compare(outcome, recorded, &next, step));
+  const Recomputation recomputation(manifest, status.manifest_sha256, *method, blobs, scratch);
+  StudyStatus before;
+  before.name = study;
+  for (std::size_t next = 0; next < entries.size();) {
+    std::size_t end = next;
+    ATTUNE_ASSIGN_OR_RETURN(const std::vector<JournalEntry> computed, recomputation.Of(entries[next], before));
+    ATTUNE_RETURN_IF_ERROR(Compare(computed, entries, &end, step));
+    // The entries replayed before: each can follow.
+    for (end = std::max(end, next + 1); next < end; ++next) TakeEntry(entries[next], before);
   }
   return absl::OkStatus();
 }

@@ -4,6 +4,9 @@
 #include <spdlog/spdlog.h>
 
 #include <cstdint>
+#include <iterator>
+#include <variant>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -11,9 +14,12 @@
 #include "common/base/digest.h"
 #include "common/base/files.h"
 #include "common/base/status.h"
+#include "common/wire/bundle.h"
 #include "site_agent/answer.h"
+#include "site_agent/follow.h"
 #include "site_agent/gate.h"
 #include "site_agent/harmonize.h"
+#include "site_agent/masked_round.h"
 
 namespace attune {
 namespace {
@@ -28,6 +34,7 @@ class Run {
 
   absl::Status UntilDone() {
     ATTUNE_RETURN_IF_ERROR(CheckRelease(study_.held.manifest, options_.plain_sums));
+    ATTUNE_RETURN_IF_ERROR(CheckSigner(study_, options_.signer));
     ATTUNE_RETURN_IF_ERROR(CheckOutputFree(study_, options_.out, options_.force));
     v1::NextRequest request;
     request.set_study(study_.name());
@@ -58,6 +65,10 @@ class Run {
         }
         case v1::NextReply::TASK_ANSWER:
           ATTUNE_RETURN_IF_ERROR(Answer(reply));
+          idle_since = absl::Now();
+          break;
+        case v1::NextReply::TASK_AGGREGATE:
+          ATTUNE_RETURN_IF_ERROR(Aggregate(request, reply));
           idle_since = absl::Now();
           break;
         case v1::NextReply::TASK_CORRECT:
@@ -125,6 +136,112 @@ class Run {
     return absl::OkStatus();
   }
 
+  // One step of secure aggregation.
+  absl::Status Aggregate(const v1::NextRequest& request, const v1::NextReply& reply) {
+    if (!study_.held.manifest.has_aggregation()) {
+      return absl::PermissionDeniedError(absl::StrCat("the coordinator asks for a masked sum, which the approved manifest of study '",
+                                                      study_.name(), "' does not have"));
+    }
+    bool by_coordinator = false;
+    const absl::Status done = AggregateStep(reply, &by_coordinator);
+    if (done.ok() || !by_coordinator) return done;
+    // The step or the attempt may have ended while this site was at it.
+    v1::NextRequest now = request;
+    now.set_wait_ms(0);
+    ATTUNE_ASSIGN_OR_RETURN(const v1::NextReply next, courier_->Next(now));
+    const bool same = next.task() == reply.task() && next.round() == reply.round() && next.attempt() == reply.attempt() &&
+                      next.step() == reply.step();
+    return same ? done : absl::OkStatus();
+  }
+
+  // `by_coordinator`: whether it was the coordinator who refused.
+  absl::Status AggregateStep(const v1::NextReply& reply, bool* by_coordinator) {
+    // In this order they come (coordinator.proto).
+    static constexpr const char* kReceived[] = {"question", "key_roster", "shares", "survivors", "signatures"};
+    const int expected = reply.step() == v1::AGGREGATION_STEP_UNSPECIFIED ? 1 : static_cast<int>(reply.step());
+    if (!v1::AggregationStep_IsValid(reply.step()) || reply.bundles_size() != expected || expected > std::ssize(kReceived)) {
+      return absl::InvalidArgumentError("the coordinator asks for a step of secure aggregation without what belongs to it");
+    }
+    const auto answered = [&](absl::Status status) {
+      *by_coordinator = !status.ok();
+      return status;
+    };
+    const std::string& question_sha256 = reply.bundles(0).sha256();
+    ATTUNE_RETURN_IF_ERROR(CheckQuestionIsTheFirst(reply.round(), question_sha256));
+    MaskedRound round(study_, options_.signer, reply.round(), reply.attempt(), question_sha256);
+    const absl::Status begun = round.Begin(reply.step());
+    if (absl::IsNotFound(begun)) {
+      spdlog::warn("study '{}': {}; asking for another attempt at round {}", study_.name(), begun.message(), reply.round());
+      return answered(Report(v1::SITE_STATE_SESSION_LOST, reply.round(), reply.attempt()));
+    }
+    ATTUNE_RETURN_IF_ERROR(begun);
+    ATTUNE_RETURN_IF_ERROR(answered(Fetch(reply.bundles(0), study_.folder.QuestionPath(reply.round()))));
+    for (int k = 1; k < expected; ++k) {
+      ATTUNE_RETURN_IF_ERROR(answered(Fetch(reply.bundles(k), round.ReceivedPath(kReceived[k]))));
+    }
+    ATTUNE_ASSIGN_OR_RETURN(const Question question, QuestionToAnswer(reply, by_coordinator));
+    ATTUNE_RETURN_IF_ERROR(KeepOwnForms(study_, tables_, question, question_sha256, options_.threads));
+    ATTUNE_ASSIGN_OR_RETURN(const v1::UploadHeader header, round.Message(reply.step(), question.form, options_.threads));
+    ATTUNE_RETURN_IF_ERROR(answered(courier_->Submit(header, round.MessagePath(reply.step()))));
+    CrashPoint("site.submitted");
+    spdlog::info("study '{}': step {} of 5 of round {} is done ({} bytes)", study_.name(), static_cast<int>(reply.step()),
+                 reply.round(), header.bundle().size());
+    return absl::OkStatus();
+  }
+
+  // A question that was fetched before must not be replaced by another of the same round.
+  absl::Status CheckQuestionIsTheFirst(std::uint32_t round, const std::string& question_sha256) const {
+    const absl::StatusOr<std::string> kept = Sha256OfFile(study_.folder.QuestionPath(round));
+    if (!kept.ok() || *kept == question_sha256) return absl::OkStatus();
+    return absl::PermissionDeniedError(absl::StrCat("the coordinator asks round ", round, " of study '", study_.name(),
+                                                    "' again with another question: a round is answered once"));
+  }
+
+  // What the coordinator asks must be what follows from the sums that it shows; what is answered is what this site computed itself.
+  absl::StatusOr<Question> QuestionToAnswer(const v1::NextReply& reply, bool* by_coordinator) {
+    ATTUNE_ASSIGN_OR_RETURN(Question question, KeptQuestion(study_, reply.round()));
+    if (reply.round() == 1) return question;
+    ATTUNE_ASSIGN_OR_RETURN(const auto follows, Follow(reply, by_coordinator));
+    const auto* computed = std::get_if<Question>(&follows);
+    if (computed == nullptr || computed->round != question.round || computed->form != question.form) {
+      return absl::PermissionDeniedError(absl::StrCat("round ", reply.round(), " of study '", study_.name(),
+                                                      "' does not follow from the sums that the coordinator shows"));
+    }
+    ATTUNE_RETURN_IF_ERROR(CheckSame(question.body, computed->body, absl::StrCat("the question of round ", reply.round())));
+    return *computed;
+  }
+
+  absl::StatusOr<std::variant<Question, Correction>> Follow(const v1::NextReply& reply, bool* by_coordinator) {
+    std::vector<std::string> paths;
+    for (const v1::BundleRef& sum : reply.sums()) {
+      paths.push_back(study_.folder.File(absl::StrCat("sum-", paths.size() + 1, ".bundle")));
+      const absl::Status fetched = Fetch(sum, paths.back());
+      *by_coordinator = !fetched.ok();
+      ATTUNE_RETURN_IF_ERROR(fetched);
+    }
+    return FollowSums(study_, paths);
+  }
+
+  // The correction that came is replaced by the one that this site computed.
+  absl::Status KeepOwnCorrection(const v1::NextReply& reply) {
+    bool ignored = false;
+    ATTUNE_ASSIGN_OR_RETURN(const auto follows, Follow(reply, &ignored));
+    const auto* computed = std::get_if<Correction>(&follows);
+    if (computed == nullptr) {
+      return absl::PermissionDeniedError(absl::StrCat("study '", study_.name(), "' does not end with the sums that the coordinator shows"));
+    }
+    const std::string path = study_.folder.File(kCorrectionCommonFile);
+    const BundleBinding binding{.manifest_sha256 = study_.held.sha256, .round = static_cast<std::uint32_t>(reply.sums_size())};
+    std::string question_sha256;
+    {
+      ATTUNE_ASSIGN_OR_RETURN(const Bundle common, OpenBundle(path, v1::BUNDLE_KIND_CORRECTION_COMMON, binding));
+      ATTUNE_ASSIGN_OR_RETURN(const Correction came, CorrectionOf(common, nullptr));
+      ATTUNE_RETURN_IF_ERROR(CheckSame(came.common, computed->common, "the correction"));
+      question_sha256 = common.header.question_sha256();
+    }
+    return WriteCorrectionCommon(path, {binding.manifest_sha256, binding.round, question_sha256}, *computed).status();
+  }
+
   absl::Status Correct(const v1::NextReply& reply) {
     if (reply.bundles_size() < 1)
       return absl::InvalidArgumentError("the coordinator sends a correction without saying where it is");
@@ -132,6 +249,11 @@ class Run {
     ATTUNE_RETURN_IF_ERROR(Fetch(reply.bundles(0), study_.folder.File(kCorrectionCommonFile)));
     const bool has_own = reply.bundles_size() > 1;
     if (has_own) ATTUNE_RETURN_IF_ERROR(Fetch(reply.bundles(1), study_.folder.File(kCorrectionSiteFile)));
+    if (study_.held.manifest.has_aggregation()) {
+      if (has_own) return absl::InvalidArgumentError("the coordinator sends a correction of this site's own, which it cannot know");
+      ATTUNE_RETURN_IF_ERROR(KeepOwnCorrection(reply));
+      ATTUNE_RETURN_IF_ERROR(study_.folder.ClearAggregation());
+    }
     CrashPoint("site.correction_fetched");
     ATTUNE_RETURN_IF_ERROR(HarmonizeFromCorrection(study_, tables_, has_own, options_.out, options_.force));
     CrashPoint("site.harmonized");
@@ -156,8 +278,10 @@ class Run {
     return absl::OkStatus();
   }
 
-  absl::Status Report(v1::SiteState state) {
+  absl::Status Report(v1::SiteState state, std::uint32_t round = 0, std::uint32_t attempt = 0) {
     v1::ReportRequest request;
+    request.set_round(round);
+    request.set_attempt(attempt);
     request.set_study(study_.name());
     request.set_manifest_sha256(study_.held.sha256);
     request.set_state(state);

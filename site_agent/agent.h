@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "common/security/aggregation.h"
 #include "common/transport/courier.h"
 #include "site_agent/site_study.h"
 
@@ -18,6 +19,8 @@ struct RunOptions {
   int threads = 1;  // never changes a byte
   bool force = false;
   bool plain_sums = false;  // gate.h, CheckRelease
+  // This site's key and certificate, which sign its part of secure aggregation. Needed where the manifest asks for it.
+  aggregation::Signer signer;
   // How long the coordinator may have nothing new to do before the run ends with Unavailable. Infinite over a network, where
   // asking is waiting; by folder, until somebody brings the folder.
   absl::Duration wait_limit = absl::InfiniteDuration();

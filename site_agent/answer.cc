@@ -36,11 +36,21 @@ absl::StatusOr<v1::UploadHeader> HeaderOf(const SiteStudy& study, std::uint32_t 
   return header;
 }
 
+absl::Status AskedTwice(const SiteStudy& study, std::uint32_t round, const std::string& question_sha256, const Bundle& answer) {
+  return absl::PermissionDeniedError(absl::StrCat("the coordinator asks round ", round, " of study '", study.name(),
+                                                  "' again with another question (", question_sha256, ", answered was ",
+                                                  answer.header.question_sha256(), "): a round is answered once"));
+}
+
+}  // namespace
+
 absl::StatusOr<Question> KeptQuestion(const SiteStudy& study, std::uint32_t round) {
   ATTUNE_ASSIGN_OR_RETURN(const Bundle bundle,
                           OpenBundle(study.folder.QuestionPath(round), v1::BUNDLE_KIND_QUESTION, BindingOf(study, round)));
   return QuestionOf(bundle);
 }
+
+namespace {
 
 // What CheckMissing asks, in words.
 std::string MissingRule(const v1::StudyConfig& config, const v1::Approval& approval) {
@@ -95,7 +105,10 @@ absl::Status CheckGate(const SiteStudy& study, const SiteTables& tables, const Q
 }
 
 absl::Status CheckInputsUnchanged(const SiteStudy& study, const SiteTables& tables) {
-  if (study.folder.LastAnsweredRound() == 0) return absl::OkStatus();
+  // Masked sums are of forms that were filled before their first step.
+  const bool masked = study.held.manifest.has_aggregation();
+  const bool answered = masked ? FileExists(study.folder.OwnPath(1)) : study.folder.LastAnsweredRound() > 0;
+  if (!answered) return absl::OkStatus();
   ATTUNE_ASSIGN_OR_RETURN(const v1::AnsweredInputs then, study.folder.ReadInputs());
   bool same = then.files_size() == static_cast<int>(tables.inputs.size());
   std::string changed = "their number";
@@ -115,17 +128,42 @@ absl::StatusOr<v1::UploadHeader> KeptAnswer(const SiteStudy& study, const SiteTa
   const std::string path = study.folder.AnswerPath(round);
   if (!FileExists(path)) return absl::NotFoundError(absl::StrCat("round ", round, " is not answered yet"));
   ATTUNE_ASSIGN_OR_RETURN(const Bundle answer, OpenBundle(path, v1::BUNDLE_KIND_ANSWER, BindingOf(study, round)));
-  if (answer.header.question_sha256() != question_sha256) {
-    return absl::PermissionDeniedError(absl::StrCat("the coordinator asks round ", round, " of study '", study.name(),
-                                                    "' again with another question (", question_sha256, ", answered was ",
-                                                    answer.header.question_sha256(), "): a round is answered once"));
-  }
+  if (answer.header.question_sha256() != question_sha256) return AskedTwice(study, round, question_sha256, answer);
   ATTUNE_RETURN_IF_ERROR(CheckInputsUnchanged(study, tables));
   // The approval may have been narrowed since.
   ATTUNE_ASSIGN_OR_RETURN(const Question question, KeptQuestion(study, round));
   ATTUNE_RETURN_IF_ERROR(CheckGate(study, tables, question));
   ATTUNE_ASSIGN_OR_RETURN(const std::string sha256, Sha256OfFile(path));
   return HeaderOf(study, round, sha256);
+}
+
+absl::StatusOr<std::map<BatchId, Summary>> FillForms(const SiteStudy& study, const SiteTables& tables, const Question& question,
+                                                     const std::string& question_sha256, int threads) {
+  ATTUNE_RETURN_IF_ERROR(CheckGate(study, tables, question));
+  ATTUNE_RETURN_IF_ERROR(CheckInputsUnchanged(study, tables));
+  v1::AnsweredInputs inputs;
+  inputs.set_manifest_sha256(study.held.sha256);
+  inputs.mutable_files()->Add(tables.inputs.begin(), tables.inputs.end());
+  ATTUNE_RETURN_IF_ERROR(study.folder.WriteInputs(inputs));
+
+  ATTUNE_ASSIGN_OR_RETURN(const auto states, EarlierRounds(study, question.round));
+  ATTUNE_ASSIGN_OR_RETURN(auto filled,
+                          AnswerQuestion(*study.method, study.facts, question, study.batches, *tables.data, states, threads));
+  ATTUNE_RETURN_IF_ERROR(
+      WriteAnswer(study.folder.OwnPath(question.round), BindingOf(study, question.round, question_sha256), filled).status());
+  CrashPoint("site.own_written");
+  return filled;
+}
+
+absl::Status KeepOwnForms(const SiteStudy& study, const SiteTables& tables, const Question& question,
+                          const std::string& question_sha256, int threads) {
+  const std::string path = study.folder.OwnPath(question.round);
+  if (!FileExists(path)) return FillForms(study, tables, question, question_sha256, threads).status();
+  ATTUNE_ASSIGN_OR_RETURN(const Bundle own,
+                          OpenBundle(path, v1::BUNDLE_KIND_ANSWER, BindingOf(study, question.round)));
+  if (own.header.question_sha256() != question_sha256) return AskedTwice(study, question.round, question_sha256, own);
+  ATTUNE_RETURN_IF_ERROR(CheckInputsUnchanged(study, tables));
+  return CheckGate(study, tables, question);
 }
 
 absl::StatusOr<v1::UploadHeader> ComputeAnswer(const SiteStudy& study, const SiteTables& tables, std::uint32_t round,
@@ -135,25 +173,14 @@ absl::StatusOr<v1::UploadHeader> ComputeAnswer(const SiteStudy& study, const Sit
                                                     study.folder.LastAnsweredRound(), ", the last one answered here"));
   }
   ATTUNE_ASSIGN_OR_RETURN(const Question question, KeptQuestion(study, round));
-  ATTUNE_RETURN_IF_ERROR(CheckGate(study, tables, question));
-  ATTUNE_RETURN_IF_ERROR(CheckInputsUnchanged(study, tables));
-  v1::AnsweredInputs inputs;
-  inputs.set_manifest_sha256(study.held.sha256);
-  inputs.mutable_files()->Add(tables.inputs.begin(), tables.inputs.end());
-  ATTUNE_RETURN_IF_ERROR(study.folder.WriteInputs(inputs));
-
-  ATTUNE_ASSIGN_OR_RETURN(const auto states, EarlierRounds(study, round));
-  ATTUNE_ASSIGN_OR_RETURN(const auto filled,
-                          AnswerQuestion(*study.method, study.facts, question, study.batches, *tables.data, states, threads));
-  const BundleBinding binding = BindingOf(study, round, question_sha256);
-  ATTUNE_RETURN_IF_ERROR(WriteAnswer(study.folder.OwnPath(round), binding, filled).status());
-  CrashPoint("site.own_written");
+  ATTUNE_ASSIGN_OR_RETURN(const auto filled, FillForms(study, tables, question, question_sha256, threads));
   std::map<std::string, Summary> sent = filled;
   if (study.facts.release == Release::kPooled) {
     sent.clear();
     ATTUNE_ASSIGN_OR_RETURN(sent[kSumPart], SumOf(question.form, filled));
   }
-  ATTUNE_ASSIGN_OR_RETURN(const std::string sha256, WriteAnswer(study.folder.AnswerPath(round), binding, sent));
+  ATTUNE_ASSIGN_OR_RETURN(const std::string sha256,
+                          WriteAnswer(study.folder.AnswerPath(round), BindingOf(study, round, question_sha256), sent));
   CrashPoint("site.answer_written");
   return HeaderOf(study, round, sha256);
 }

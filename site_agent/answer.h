@@ -40,6 +40,14 @@ absl::StatusOr<v1::UploadHeader> KeptAnswer(const SiteStudy& study, const SiteTa
 absl::StatusOr<v1::UploadHeader> ComputeAnswer(const SiteStudy& study, const SiteTables& tables, std::uint32_t round,
                                                const std::string& question_sha256, int threads);
 
+// The question that lies at QuestionPath(round).
+absl::StatusOr<Question> KeptQuestion(const SiteStudy& study, std::uint32_t round);
+
+// Under secure aggregation: own-<r>.bundle of `question`, filled behind the gate; what was filled before passes the gate again.
+// PermissionDenied: the gate's, or it was filled for another question of this round.
+absl::Status KeepOwnForms(const SiteStudy& study, const SiteTables& tables, const Question& question,
+                          const std::string& question_sha256, int threads);
+
 // Writes round 1's question, which follows from the manifest alone, to its place; returns its digest.
 absl::StatusOr<std::string> WriteFirstQuestion(const SiteStudy& study);
 

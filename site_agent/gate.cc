@@ -9,6 +9,8 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/wire/manifest.h"
+#include "common/security/aggregation_terms.h"
+#include "common/security/signature.h"
 #include "common/wire/simulated_consortium.h"
 #include "site_agent/absence_patterns.h"
 
@@ -61,11 +63,28 @@ absl::Status CheckQuestion(const Method& method, const StudyFacts& facts, const 
 
 absl::Status CheckRelease(const v1::Manifest& manifest, bool plain_sums) {
   if (manifest.config().release() != v1::RELEASE_POOLED) return absl::OkStatus();
+  if (manifest.has_aggregation()) {
+    const absl::Status terms = aggregation::CheckTerms(manifest);
+    if (terms.ok()) return terms;
+    return absl::PermissionDeniedError(
+        absl::StrCat("study '", manifest.config().study(), "' does not protect this site's sums: ", terms.message()));
+  }
   if (plain_sums && manifest.consortium() == kSimulatedConsortium) return absl::OkStatus();
   return absl::PermissionDeniedError(
       absl::StrCat("study '", manifest.config().study(),
-                   "' has release: pooled, under which the coordinator may not see this site's own sums; that takes secure "
-                   "aggregation, which this version does not have. Nothing was sent"));
+                   "' has release: pooled, under which the coordinator may not see this site's own sums, and yet its manifest does "
+                   "not ask for secure aggregation. Nothing was sent"));
+}
+
+absl::Status CheckSigner(const SiteStudy& study, const aggregation::Signer& signer) {
+  if (!study.held.manifest.has_aggregation()) return absl::OkStatus();
+  const absl::StatusOr<std::string> key = KeyFingerprintOf(signer.certificate_pem);
+  for (const v1::RosterSite& site : study.held.manifest.roster()) {
+    if (site.site() == study.site && key.ok() && *key == site.key_sha256()) return absl::OkStatus();
+  }
+  return absl::FailedPreconditionError(
+      absl::StrCat("the manifest of study '", study.name(), "' names another key of site '", study.site,
+                   "' than that of this site's certificate: it enrolled anew since it registered. The study has to be started again"));
 }
 
 absl::Status CheckBatchSizes(const v1::StudyConfig& study, const std::vector<BatchCount>& batches) {

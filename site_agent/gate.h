@@ -14,6 +14,8 @@
 #include "attune/v1/site_state.pb.h"
 #include "attune/v1/study.pb.h"
 #include "common/kernel/method.h"
+#include "common/security/aggregation.h"
+#include "site_agent/site_study.h"
 #include "site_agent/tables/site_data.h"
 
 namespace attune {
@@ -25,9 +27,13 @@ inline constexpr int kMinCell = 5;
 absl::Status CheckApproved(absl::string_view study, absl::string_view manifest_sha256,
                            const std::optional<v1::Approval>& approval);
 
-// A pooled release promises that the coordinator sees no site's own sum. That takes secure aggregation, which this version does
-// not have: PermissionDenied, unless `plain_sums` asks for plain sums and the consortium is the simulated one.
+// A pooled release promises that the coordinator sees no site's own sum: the manifest must ask for secure aggregation, in terms that
+// protect its sites (aggregation_terms.h). PermissionDenied when it does not, unless `plain_sums` asks for plain sums and the
+// consortium is the simulated one.
 absl::Status CheckRelease(const v1::Manifest& manifest, bool plain_sums);
+
+// Where the manifest asks for secure aggregation, its roster must name the key of this site's certificate. FailedPrecondition.
+absl::Status CheckSigner(const SiteStudy& study, const aggregation::Signer& signer);
 
 // Round 1 must ask exactly what the method asks first of the approved study; later rounds only for sums and counts.
 // PermissionDenied says what differs.

@@ -5,6 +5,7 @@
 #include <system_error>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "common/base/crash_point.h"
@@ -65,7 +66,9 @@ absl::Status StudyFolder::Approve(absl::string_view manifest_bytes, const v1::Ap
   const absl::StatusOr<std::string> held = ReadFile(File("manifest.bin"));
   if (held.ok() && *held != manifest_bytes) {
     // The approval goes first: a crash in between must not leave it beside files of another manifest.
-    std::vector<std::filesystem::path> stale{File("approval.json"), File("inputs.json"), File("output.json")};
+    ATTUNE_RETURN_IF_ERROR(ClearAggregation());
+    std::vector<std::filesystem::path> stale{File("approval.json"), File("inputs.json"), File("output.json"),
+                                             File("aggregation.json")};
     std::error_code error;
     for (const auto& entry : std::filesystem::directory_iterator(path_, error)) {
       const std::string extension = entry.path().extension().string();
@@ -79,6 +82,28 @@ absl::Status StudyFolder::Approve(absl::string_view manifest_bytes, const v1::Ap
   ATTUNE_RETURN_IF_ERROR(WriteFileAtomically(File("manifest.bin"), manifest_bytes, FileAccess::kOwnerOnly));
   CrashPoint("site.manifest_kept");
   return WriteJson(File("approval.json"), approval);
+}
+
+absl::StatusOr<v1::AggregationState> StudyFolder::ReadAggregation() const {
+  return ReadJson<v1::AggregationState>(File("aggregation.json"));
+}
+
+absl::Status StudyFolder::WriteAggregation(const v1::AggregationState& state) const {
+  return WriteJson(File("aggregation.json"), state);
+}
+
+absl::Status StudyFolder::ClearAggregation() const {
+  ATTUNE_RETURN_IF_ERROR(EraseFile(File(kAggregationSecretsFile)));
+  std::error_code error;
+  std::vector<std::filesystem::path> stale;
+  for (const auto& entry : std::filesystem::directory_iterator(path_, error)) {
+    if (absl::StartsWith(entry.path().filename().string(), "aggregation-")) stale.push_back(entry.path());
+  }
+  for (const std::filesystem::path& path : stale) {
+    if (!error) std::filesystem::remove(path, error);
+  }
+  if (error) return absl::InternalError(absl::StrCat("cannot empty '", path_, "': ", error.message()));
+  return absl::OkStatus();
 }
 
 absl::StatusOr<v1::AnsweredInputs> StudyFolder::ReadInputs() const { return ReadJson<v1::AnsweredInputs>(File("inputs.json")); }

@@ -10,6 +10,8 @@
 //                   question-<r>.bundle
 //                   own-<r>.bundle    this site's filled forms, one part per batch, also under "pooled"; they stay here
 //                   answer-<r>.bundle what was sent
+//                   aggregation.json  the attempt at a round of secure aggregation that this site takes part in
+//                   aggregation-*     its keys (wiped when they have served), what was sent and what came, until the next attempt
 //                   inputs.json       digests of the tables at the time of answering
 //                   correction-common.bundle correction-site.bundle
 //                   output.json       where the harmonized data are being written
@@ -36,6 +38,8 @@ struct HeldManifest {
   std::string sha256;
 };
 
+inline constexpr char kAggregationSecretsFile[] = "aggregation-secrets.pb";
+
 // The files of one study. Only paths and small files: what they mean is agent.h's. Thread-compatible.
 class StudyFolder {
  public:
@@ -55,6 +59,11 @@ class StudyFolder {
   // Keeps the manifest (canonical bytes) and its approval. When another manifest was approved before, what was exchanged under
   // it is removed: it is bound to that manifest and of no use.
   absl::Status Approve(absl::string_view manifest_bytes, const v1::Approval& approval) const;
+
+  absl::StatusOr<v1::AggregationState> ReadAggregation() const;
+  absl::Status WriteAggregation(const v1::AggregationState& state) const;
+  // Removes every aggregation-* file; what was secret is overwritten first.
+  absl::Status ClearAggregation() const;
 
   absl::StatusOr<v1::AnsweredInputs> ReadInputs() const;
   absl::Status WriteInputs(const v1::AnsweredInputs& inputs) const;

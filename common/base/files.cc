@@ -174,6 +174,19 @@ absl::StatusOr<std::string> ReadFile(const std::string& path, std::uint64_t max_
   return bytes;
 }
 
+absl::Status EraseFile(const std::string& path) {
+  const int descriptor = ::open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+  if (descriptor < 0) return errno == ENOENT ? absl::OkStatus() : ErrnoStatus(errno, "erase", path);
+  struct stat info = {};
+  bool erased = ::fstat(descriptor, &info) == 0;
+  const std::string zeros(static_cast<std::size_t>(std::max<off_t>(info.st_size, 0)), '\0');
+  erased = erased && ::pwrite(descriptor, zeros.data(), zeros.size(), 0) == static_cast<ssize_t>(zeros.size()) &&
+           ::fsync(descriptor) == 0 && ::unlink(path.c_str()) == 0;
+  const int error = errno;
+  ::close(descriptor);
+  return erased ? absl::OkStatus() : ErrnoStatus(error, "erase", path);
+}
+
 absl::Status MakeFolder(const std::string& path, FileAccess access) {
   std::error_code ignored;
   if (path.empty() || std::filesystem::is_directory(path, ignored)) return absl::OkStatus();

@@ -67,16 +67,21 @@ Eigen::Map<const Eigen::MatrixXd> Blocks::operator[](absl::string_view name) con
   return {values().data() + offset, spec->rows, spec->cols};
 }
 
-Eigen::Map<Eigen::MatrixXd> Blocks::Mutable(absl::string_view name) {
+std::span<double> Blocks::MutableValues() {
   if (owner_ != nullptr) {
     owned_.assign(view_.begin(), view_.end());
     view_ = {};
     owner_.reset();
   }
+  return owned_;
+}
+
+Eigen::Map<Eigen::MatrixXd> Blocks::Mutable(absl::string_view name) {
+  double* const values = MutableValues().data();
   const BlockSpec* spec = nullptr;
   const Eigen::Index offset = OffsetOf(name, &spec);
   assert(spec != nullptr && "no such block");
-  return {owned_.data() + offset, spec->rows, spec->cols};
+  return {values + offset, spec->rows, spec->cols};
 }
 
 absl::Status Blocks::CheckFinite() const {

@@ -54,6 +54,7 @@ class Blocks {
 
   const Form& form() const { return form_; }
   std::span<const double> values() const;
+  std::span<double> MutableValues();
 
   bool Has(absl::string_view name) const;
   // The block `name`, rows x cols. The block must exist: Has, or a form that was compared before.

@@ -31,6 +31,10 @@ std::string KindName(v1::BundleKind kind) {
       return "a site's part of a correction";
     case v1::BUNDLE_KIND_EVIDENCE:
       return "evidence";
+    case v1::BUNDLE_KIND_MASKED:
+      return "a masked sum";
+    case v1::BUNDLE_KIND_SUM:
+      return "a sum over sites";
     default:
       return "of an unknown kind";
   }
@@ -45,6 +49,8 @@ absl::string_view OnlyPartOf(v1::BundleKind kind) {
       return kCommonPart;
     case v1::BUNDLE_KIND_EVIDENCE:
       return kEvidencePart;
+    case v1::BUNDLE_KIND_SUM:
+      return kSumPart;
     default:
       return "";
   }
@@ -79,9 +85,10 @@ absl::Status CheckShape(const Bundle& bundle) {
   const bool is_question = header.kind() == v1::BUNDLE_KIND_QUESTION;
   if (!is_question && header.asked_size() > 0) return absl::InvalidArgumentError("it asks for a form, as only a question may");
   if (is_question && !header.question_sha256().empty()) return absl::InvalidArgumentError("it is a question to a question");
-  if (header.kind() != v1::BUNDLE_KIND_CORRECTION_COMMON && header.kind() != v1::BUNDLE_KIND_EVIDENCE &&
-      header.notes_size() > 0) {
-    return absl::InvalidArgumentError("it has notes, as only a correction or evidence may");
+  const bool may_have_notes = header.kind() == v1::BUNDLE_KIND_CORRECTION_COMMON ||
+                              header.kind() == v1::BUNDLE_KIND_EVIDENCE || header.kind() == v1::BUNDLE_KIND_SUM;
+  if (header.notes_size() > 0 && !may_have_notes) {
+    return absl::InvalidArgumentError("it has notes, as only a correction, evidence or a sum may");
   }
   return absl::OkStatus();
 }

@@ -67,18 +67,11 @@ absl::StatusOr<v1::BundleHeader> ParseHeader(absl::string_view bytes, std::size_
 }
 
 // The parts as views of the file. `file` keeps them alive.
-absl::StatusOr<std::map<std::string, Blocks>> MapParts(const v1::BundleHeader& header,
-                                                       const std::shared_ptr<const MappedFile>& file) {
-  const absl::string_view bytes = file->bytes();
-  const std::size_t header_end = kPrefixBytes + header.ByteSizeLong();
-  const std::size_t start = DataOffset(header_end - kPrefixBytes);
-  if (bytes.size() < start || (bytes.size() - start) % sizeof(double) != 0) return absl::DataLossError("truncated");
-  const absl::string_view padding = bytes.substr(header_end, start - header_end);
-  if (std::any_of(padding.begin(), padding.end(), [](char c) { return c != 0; })) {
-    return absl::DataLossError("not canonical: its padding is not zero");
-  }
-  std::span<const double> values(reinterpret_cast<const double*>(bytes.data() + start),
-                                 (bytes.size() - start) / sizeof(double));
+absl::StatusOr<std::map<std::string, Blocks>> MapParts(const BundleBytes& bundle) {
+  const v1::BundleHeader& header = bundle.header;
+  const absl::string_view bytes = bundle.values;
+  if (bytes.size() % sizeof(double) != 0) return absl::DataLossError("truncated");
+  std::span<const double> values(reinterpret_cast<const double*>(bytes.data()), bytes.size() / sizeof(double));
   std::map<std::string, Blocks> parts;
   for (const v1::Part& part : header.parts()) {
     if (!IsOneLine(part.name()) || (!parts.empty() && parts.rbegin()->first >= part.name())) {
@@ -87,7 +80,7 @@ absl::StatusOr<std::map<std::string, Blocks>> MapParts(const v1::BundleHeader& h
     ATTUNE_ASSIGN_OR_RETURN(Form form, FormFromProto(part.form(), kMaxFormEntries));
     ATTUNE_ASSIGN_OR_RETURN(const std::size_t size, CheckedSize(form, kMaxFormEntries));
     if (size > values.size()) return absl::DataLossError("truncated: it has fewer values than its header says");
-    ATTUNE_ASSIGN_OR_RETURN(Blocks blocks, Blocks::View(std::move(form), values.first(size), file));
+    ATTUNE_ASSIGN_OR_RETURN(Blocks blocks, Blocks::View(std::move(form), values.first(size), bundle.file));
     if (const absl::Status status = blocks.CheckFinite(); !status.ok()) {
       return WithContext(status, absl::StrCat("part '", part.name(), "'"));
     }
@@ -96,13 +89,6 @@ absl::StatusOr<std::map<std::string, Blocks>> MapParts(const v1::BundleHeader& h
   }
   if (!values.empty()) return absl::DataLossError("too long: it has more values than its header says");
   return parts;
-}
-
-absl::StatusOr<Bundle> Parse(const std::shared_ptr<const MappedFile>& file, std::size_t max_header_bytes) {
-  Bundle bundle;
-  ATTUNE_ASSIGN_OR_RETURN(bundle.header, ParseHeader(file->bytes(), max_header_bytes));
-  ATTUNE_ASSIGN_OR_RETURN(bundle.parts, MapParts(bundle.header, file));
-  return bundle;
 }
 
 }  // namespace
@@ -144,14 +130,8 @@ absl::StatusOr<Form> FormFromProto(const google::protobuf::RepeatedPtrField<v1::
   return form;
 }
 
-absl::StatusOr<std::string> WriteBundleFile(const std::string& path, v1::BundleHeader header, const BlocksByName& parts) {
-  for (const auto& [name, blocks] : parts) {
-    if (const absl::Status status = blocks->CheckFinite(); !status.ok())
-      return WithContext(status, absl::StrCat("part '", name, "'"));
-    v1::Part* part = header.add_parts();
-    part->set_name(name);
-    FormToProto(blocks->form(), part->mutable_form());
-  }
+absl::StatusOr<std::string> WriteBundleBytes(const std::string& path, const v1::BundleHeader& header,
+                                             absl::FunctionRef<absl::Status(const ByteSink&)> write_values) {
   const std::string encoded = DeterministicBytes(header);
   if (encoded.size() > kMaxBundleHeaderBytes) {
     return absl::InvalidArgumentError(absl::StrCat("the header of a bundle would have ", encoded.size(),
@@ -167,18 +147,51 @@ absl::StatusOr<std::string> WriteBundleFile(const std::string& path, v1::BundleH
   writer.Write({size_bytes, sizeof(size_bytes)});
   writer.Write(encoded);
   writer.Write(std::string(DataOffset(encoded.size()) - kPrefixBytes - encoded.size(), '\0'));
-  for (const auto& [name, blocks] : parts) {
-    const std::span<const double> values = blocks->values();
-    writer.Write({reinterpret_cast<const char*>(values.data()), values.size_bytes()});
-  }
+  ATTUNE_RETURN_IF_ERROR(write_values([&](absl::string_view bytes) { writer.Write(bytes); }));
   std::string digest = std::move(writer).Digest();
   ATTUNE_RETURN_IF_ERROR(std::move(file).Commit());
   return digest;
 }
 
+absl::StatusOr<std::string> WriteBundleFile(const std::string& path, v1::BundleHeader header, const BlocksByName& parts) {
+  for (const auto& [name, blocks] : parts) {
+    if (const absl::Status status = blocks->CheckFinite(); !status.ok())
+      return WithContext(status, absl::StrCat("part '", name, "'"));
+    v1::Part* part = header.add_parts();
+    part->set_name(name);
+    FormToProto(blocks->form(), part->mutable_form());
+  }
+  return WriteBundleBytes(path, header, [&](const ByteSink& sink) {
+    for (const auto& [name, blocks] : parts) {
+      const std::span<const double> values = blocks->values();
+      sink({reinterpret_cast<const char*>(values.data()), values.size_bytes()});
+    }
+    return absl::OkStatus();
+  });
+}
+
+absl::StatusOr<BundleBytes> ReadBundleBytes(const std::string& path, std::size_t max_header_bytes) {
+  BundleBytes bundle;
+  ATTUNE_ASSIGN_OR_RETURN(bundle.file, MappedFile::Open(path));
+  const absl::string_view bytes = bundle.file->bytes();
+  ATTUNE_ASSIGN_OR_RETURN(bundle.header, ParseHeader(bytes, max_header_bytes));
+  const std::size_t header_end = kPrefixBytes + bundle.header.ByteSizeLong();
+  const std::size_t start = DataOffset(header_end - kPrefixBytes);
+  if (bytes.size() < start) return absl::DataLossError("truncated");
+  const absl::string_view padding = bytes.substr(header_end, start - header_end);
+  if (std::any_of(padding.begin(), padding.end(), [](char c) { return c != 0; })) {
+    return absl::DataLossError("not canonical: its padding is not zero");
+  }
+  bundle.values = bytes.substr(start);
+  return bundle;
+}
+
 absl::StatusOr<Bundle> ReadBundleFile(const std::string& path, std::size_t max_header_bytes) {
-  ATTUNE_ASSIGN_OR_RETURN(const std::shared_ptr<const MappedFile> file, MappedFile::Open(path));
-  return Parse(file, max_header_bytes);
+  ATTUNE_ASSIGN_OR_RETURN(BundleBytes bytes, ReadBundleBytes(path, max_header_bytes));
+  Bundle bundle;
+  ATTUNE_ASSIGN_OR_RETURN(bundle.parts, MapParts(bytes));
+  bundle.header = std::move(bytes.header);
+  return bundle;
 }
 
 }  // namespace attune

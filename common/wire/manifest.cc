@@ -86,6 +86,12 @@ StudyFacts FactsOf(const v1::Manifest& manifest) {
   return facts;
 }
 
+StudyFacts FactsOf(const v1::Manifest& manifest, const std::vector<std::string>& sites) {
+  StudyFacts facts = FactsOf(manifest);
+  std::erase_if(facts.batches, [&](const BatchId& batch) { return !std::binary_search(sites.begin(), sites.end(), SiteOf(batch)); });
+  return facts;
+}
+
 std::vector<BatchId> BatchesOfSite(const v1::Manifest& manifest, absl::string_view site) {
   std::vector<BatchId> batches;
   for (const v1::RosterSite& entry : manifest.roster()) {

@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "attune/v1/study.pb.h"
 #include "common/kernel/study_facts.h"
 
@@ -42,6 +43,11 @@ StudyFacts FactsOf(const v1::Manifest& manifest);
 std::vector<Covariate> CovariatesOf(const v1::StudyConfig& config);
 Release ReleaseOf(const v1::StudyConfig& config);
 int MinBatchSizeOf(const v1::StudyConfig& config);
+// How long each step of a round waits for a site.
+absl::Duration DeadlineOf(const v1::StudyConfig& config);
+
+// What methods may know of the study when only `sites` (sorted) took part in a round: the others' batches are not there.
+StudyFacts FactsOf(const v1::Manifest& manifest, const std::vector<std::string>& sites);
 
 // The batches of one site, sorted; empty when the site is not on the roster.
 std::vector<BatchId> BatchesOfSite(const v1::Manifest& manifest, absl::string_view site);

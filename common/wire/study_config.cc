@@ -19,6 +19,8 @@ namespace {
 constexpr int kDefaultMinBatchSize = 10;
 constexpr std::uint32_t kLeastMinBatchSize = 2;  // a scale needs two subjects
 constexpr std::uint32_t kMostMinBatchSize = 1'000'000;
+constexpr double kDefaultDeadlineHours = 72;
+constexpr double kMostDeadlineHours = 24 * 365;
 
 absl::Status Error(absl::string_view key, absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat("'", key, "' ", what));
@@ -96,6 +98,7 @@ void FillDefaults(v1::StudyConfig* config) {
   if (config->features().table().columns().empty()) config->mutable_features()->mutable_table()->add_columns()->push_back('*');
   if (config->release() == v1::RELEASE_UNSPECIFIED) config->set_release(v1::RELEASE_PER_BATCH);
   if (!config->has_min_batch_size()) config->set_min_batch_size(kDefaultMinBatchSize);
+  if (!config->has_deadline_hours()) config->set_deadline_hours(kDefaultDeadlineHours);
   if (config->missing_covariates() == v1::MISSING_COVARIATES_UNSPECIFIED) {
     config->set_missing_covariates(v1::MISSING_COVARIATES_ERROR);
   }
@@ -132,6 +135,10 @@ absl::Status CheckStudyConfig(const v1::StudyConfig& config) {
     return Error("min_batch_size",
                  absl::StrCat("is ", config.min_batch_size(), ", expected ", kLeastMinBatchSize, " to ", kMostMinBatchSize));
   }
+  if (config.has_deadline_hours() && !(config.deadline_hours() > 0 && config.deadline_hours() <= kMostDeadlineHours)) {
+    return Error("deadline_hours",
+                 absl::StrCat("is ", config.deadline_hours(), ", expected a number above 0 and up to ", kMostDeadlineHours));
+  }
   return absl::OkStatus();
 }
 
@@ -152,6 +159,10 @@ Release ReleaseOf(const v1::StudyConfig& config) {
 
 int MinBatchSizeOf(const v1::StudyConfig& config) {
   return config.has_min_batch_size() ? static_cast<int>(config.min_batch_size()) : kDefaultMinBatchSize;
+}
+
+absl::Duration DeadlineOf(const v1::StudyConfig& config) {
+  return absl::Hours(config.has_deadline_hours() ? config.deadline_hours() : kDefaultDeadlineHours);
 }
 
 }  // namespace attune

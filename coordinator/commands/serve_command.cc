@@ -57,7 +57,8 @@ absl::Status Serve(const std::string& dir, const ServeOptions& options) {
   }
   const sigset_t signals = BlockEndSignals();
   ATTUNE_ASSIGN_OR_RETURN(const StateFolder state, OpenStateFolder(dir));
-  Desk desk(state.consortium, state.journal.get(), state.blobs, FindMethod);
+  Desk desk(state.consortium, state.journal.get(), state.blobs, FindMethod,
+{.authority_pem = state.authority.certificate_pem});
   Invitations invitations(state.consortium, state.authority, state.journal.get(), absl::Now);
   std::unique_ptr<GrpcServer> server;
   if (!options.no_grpc) {

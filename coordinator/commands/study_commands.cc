@@ -82,7 +82,8 @@ void AddStudyCommands(CLI::App& app, CommandLine& line) {
     command->callback([&line, options, action] {
       line.run = [&line, options, action]() -> absl::Status {
         ATTUNE_ASSIGN_OR_RETURN(const StateFolder state, OpenStateFolder(line.dir));
-        Desk desk(state.consortium, state.journal.get(), state.blobs, FindMethod);
+        Desk desk(state.consortium, state.journal.get(), state.blobs, FindMethod,
+{.authority_pem = state.authority.certificate_pem});
         return action(state, desk, *options);
       };
     });

@@ -136,12 +136,6 @@ absl::Status Simulate(const Arguments& arguments) {
   }
   ATTUNE_ASSIGN_OR_RETURN(const v1::StudyConfig config, ReadStudyFile(study_file));
   const bool pooled = arguments.release.empty() ? ReleaseOf(config) == Release::kPooled : arguments.release == "pooled";
-  if (pooled && !arguments.plain_sums) {
-    return absl::InvalidArgumentError(
-        "release: pooled adds up under secure aggregation, which this version does not have; --plain-sums shows its arithmetic "
-        "with plain sums, here in the simulator only");
-  }
-
   ConsortiumOptions options;
   options.programs = fs::read_symlink("/proc/self/exe").parent_path().string();
   options.folder = results.work();
@@ -149,7 +143,7 @@ absl::Status Simulate(const Arguments& arguments) {
   options.study = config.study();
   options.release = arguments.release;
   options.via = arguments.via == "folder" ? Via::kFolder : Via::kGrpc;
-  options.plain_sums = pooled;
+  options.plain_sums = pooled && arguments.plain_sums;
   options.threads = arguments.threads;
   options.interrupted = [] { return g_interrupted.load(); };
   options.tell = tell;
@@ -190,7 +184,7 @@ int Main(int argc, char** argv) {
       ->check(CLI::IsMember({"grpc", "folder"}))
       ->capture_default_str();
   app.add_option("--release", arguments.release, "Instead of the study file's")->check(CLI::IsMember({"per_batch", "pooled"}));
-  app.add_flag("--plain-sums", arguments.plain_sums, "Allow release: pooled with sums that are not masked (simulator only)");
+  app.add_flag("--plain-sums", arguments.plain_sums, "With release: pooled, do not mask the sums: shows that masking changes nothing (simulator only)");
   app.add_flag("--keep", arguments.keep, "Keep the work folder: private data, keys, logs");
   app.add_flag(
       "--force", arguments.force,

@@ -30,6 +30,11 @@ absl::Status Answer(const Globals& globals, const Arguments& arguments) {
   ATTUNE_ASSIGN_OR_RETURN(const SiteStudy study, MakeSiteStudy(folder, identity.site(), held));
   ATTUNE_RETURN_IF_ERROR(CheckApproved(study.name(), held.sha256, study.approval));
   ATTUNE_RETURN_IF_ERROR(CheckRelease(held.manifest, /*plain_sums=*/false));
+  if (held.manifest.has_aggregation()) {
+    return absl::FailedPreconditionError(
+        "release: pooled masks this site's sums in several steps with the other sites, which no single file can hold: use 'run', "
+        "over the network or by folder");
+  }
   ATTUNE_ASSIGN_OR_RETURN(const SiteTables tables,
                           OpenHomeTables(globals, identity.site(), held.manifest.config(), study.facts.features));
   LogNotes(*tables.data);

@@ -5,7 +5,9 @@
 #include <memory>
 
 #include "common/base/crash_point.h"
+#include "common/base/files.h"
 #include "common/base/status.h"
+#include "common/wire/manifest.h"
 #include "site_agent/commands/command.h"
 #include "site_agent/gate.h"
 
@@ -33,6 +35,10 @@ absl::Status Register(const Globals& globals, const Arguments& arguments) {
   for (const BatchCount& batch : tables.data->batches()) request.add_batches(LabelOf(batch.batch));
   std::sort(request.mutable_batches()->begin(), request.mutable_batches()->end());
   request.mutable_features()->Add(tables.data->features().begin(), tables.data->features().end());
+  if (ReleaseOf(reply.config()) == Release::kPooled) {
+    // Its key will sign this site's part of secure aggregation.
+    request.set_certificate_pem(ReadFile(home.IdentityFile("certificate.pem")).value_or(""));
+  }
   ATTUNE_RETURN_IF_ERROR(courier->Register(request));
   CrashPoint("site.registered");
   spdlog::info("registered for study '{}' with {} batches and {} features{}", arguments.study, request.batches_size(),

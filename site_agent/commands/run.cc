@@ -2,6 +2,7 @@
 #include <memory>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/files.h"
 #include "common/base/status.h"
 #include "site_agent/agent.h"
 #include "site_agent/commands/command.h"
@@ -26,6 +27,10 @@ absl::Status Run(const Globals& globals, const Arguments& arguments) {
   LogNotes(*tables.data);
   ATTUNE_ASSIGN_OR_RETURN(const auto courier, Connect(home, identity, PatienceOf(arguments.patience)));
   RunOptions options{.threads = globals.Threads(), .force = globals.force, .plain_sums = arguments.plain_sums};
+  if (study.held.manifest.has_aggregation()) {
+    ATTUNE_ASSIGN_OR_RETURN(options.signer.key_pem, ReadFile(home.IdentityFile("key.pem")));
+    ATTUNE_ASSIGN_OR_RETURN(options.signer.certificate_pem, ReadFile(home.IdentityFile("certificate.pem")));
+  }
   options.out = arguments.out.empty() ? absl::StrCat(globals.dir, "/derivatives/", study.name()) : arguments.out;
   if (!identity.folder().empty()) options.wait_limit = PatienceOf(arguments.patience).value_or(absl::ZeroDuration());
   return RunStudy(study, tables, options, courier.get());

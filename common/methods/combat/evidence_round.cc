@@ -2,6 +2,7 @@
 #include "common/methods/combat/evidence_round.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 #include <vector>
 
@@ -19,49 +20,82 @@ using Eigen::Index;
 // Features whose moments of all batches are in memory at once.
 constexpr Index kTileFeatures = 2048;
 
-// The sums of ScatterSums as blocks: the design's once, the features' per phase.
+// The sums of ScatterSums as blocks: the design's once, the features' per phase, in units of each feature's sigma, so that their
+// fixed point does not depend on the feature's unit.
 Form SumsForm(const Setup& setup) {
   const Index p = setup.p;
   const Index f = setup.features;
   const Index d = setup.missing ? f : 1;
-  Form form = {{"batches", BlockKind::kCount, 1, 1},
-               {"count", BlockKind::kCount, 1, d},
-               {"x_shift", BlockKind::kSum, p, d},
-               {"xx_within", BlockKind::kSum, p * p, d},
-               {"xx_between", BlockKind::kSum, p * p, d}};
+  Form form;
+  const auto add = [&](const std::string& name, BlockKind kind, Index rows, Index cols) {
+    form.push_back({name, kind, rows, cols, kind == BlockKind::kCount ? 0 : kFineResolutionLog2});
+  };
+  add("batches", BlockKind::kCount, 1, 1);
+  add("count", BlockKind::kCount, 1, d);
+  add("x_shift", BlockKind::kSum, p, d);
+  add("xx_within", BlockKind::kSum, p * p, d);
+  add("xx_between", BlockKind::kSum, p * p, d);
   for (const char* phase : kPhases) {
-    form.push_back({absl::StrCat(phase, "y_shift"), BlockKind::kSum, 1, f});
-    form.push_back({absl::StrCat(phase, "xy_within"), BlockKind::kSum, p, f});
-    form.push_back({absl::StrCat(phase, "xy_between"), BlockKind::kSum, p, f});
-    form.push_back({absl::StrCat(phase, "yy_within"), BlockKind::kSum, 1, f});
-    form.push_back({absl::StrCat(phase, "yy_between"), BlockKind::kSum, 1, f});
+    add(absl::StrCat(phase, "y_shift"), BlockKind::kSum, 1, f);
+    add(absl::StrCat(phase, "xy_within"), BlockKind::kSum, p, f);
+    add(absl::StrCat(phase, "xy_between"), BlockKind::kSum, p, f);
+    add(absl::StrCat(phase, "yy_within"), BlockKind::kSum, 1, f);
+    add(absl::StrCat(phase, "yy_between"), BlockKind::kSum, 1, f);
   }
   return form;
 }
 
-void WriteSums(const std::string& phase, const ScatterSums& sums, Summary& out) {
+void WriteDesignSums(const ScatterSums& sums, const Eigen::ArrayXd& x_centre, Summary& out) {
   out.Mutable("count") = sums.count.matrix().transpose();
-  out.Mutable("x_shift") = sums.x_shift.matrix();
-  out.Mutable("xx_within") = sums.xx_within.matrix();
-  out.Mutable("xx_between") = sums.xx_between.matrix();
-  out.Mutable(phase + "y_shift") = sums.y_shift.matrix().transpose();
-  out.Mutable(phase + "xy_within") = sums.xy_within.matrix();
-  out.Mutable(phase + "xy_between") = sums.xy_between.matrix();
-  out.Mutable(phase + "yy_within") = sums.yy_within.matrix().transpose();
-  out.Mutable(phase + "yy_between") = sums.yy_between.matrix().transpose();
+  auto x_shift = out.Mutable("x_shift");
+  auto within = out.Mutable("xx_within");
+  auto between = out.Mutable("xx_between");
+  const Index p = sums.x_shift.rows();
+  for (Index column = 0; column < sums.x_shift.cols(); ++column) {
+    const double n = sums.count[column];
+    const auto scale = [&](Index i) { return std::sqrt(sums.xx_within(i * (p + 1), column) + n * x_centre[i] * x_centre[i]); };
+    for (Index i = 0; i < p; ++i) {
+      x_shift(i, column) = WithoutNoise(sums.x_shift(i, column), std::sqrt(n) * scale(i));
+      for (Index j = 0; j < p; ++j) {
+        const double product = scale(i) * scale(j);
+        within(j * p + i, column) = WithoutNoise(sums.xx_within(j * p + i, column), product);
+        between(j * p + i, column) = WithoutNoise(sums.xx_between(j * p + i, column), product);
+      }
+    }
+  }
 }
 
-ScatterSums ReadSums(const Setup& setup, const std::string& phase, const Summary& pooled) {
+void WriteFeatureSums(const std::string& phase, const ScatterSums& sums, const Blocks& common, Summary& out) {
+  const auto sigma = common["sigma"];
+  const auto write = [&](const char* name, const Eigen::ArrayXXd& values, int power) {
+    auto block = out.Mutable(phase + name);
+    for (Index f = 0; f < block.cols(); ++f) {
+      // What a feature that is left as it is adds is not asked for: its block of round 1 was zeroed where it is constant, but
+      // not in the other batches.
+      if (StatusOf(common, f) != FeatureStatus::kAdjusted) continue;
+      const double unit = power == 1 ? sigma(0, f) : sigma(0, f) * sigma(0, f);
+      for (Index i = 0; i < block.rows(); ++i) block(i, f) = WithoutNoise(values(i, f) / unit, 1);
+    }
+  };
+  write("y_shift", sums.y_shift.transpose(), 1);
+  write("xy_within", sums.xy_within, 1);
+  write("xy_between", sums.xy_between, 1);
+  write("yy_within", sums.yy_within.transpose(), 2);
+  write("yy_between", sums.yy_between.transpose(), 2);
+}
+
+ScatterSums ReadSums(const Setup& setup, const std::string& phase, const Blocks& common, const Summary& pooled) {
   ScatterSums sums(setup.p, setup.features, setup.missing);
   sums.count = pooled["count"].transpose().array();
   sums.x_shift = pooled["x_shift"].array();
   sums.xx_within = pooled["xx_within"].array();
   sums.xx_between = pooled["xx_between"].array();
-  sums.y_shift = pooled[phase + "y_shift"].transpose().array();
-  sums.xy_within = pooled[phase + "xy_within"].array();
-  sums.xy_between = pooled[phase + "xy_between"].array();
-  sums.yy_within = pooled[phase + "yy_within"].transpose().array();
-  sums.yy_between = pooled[phase + "yy_between"].transpose().array();
+  const Eigen::ArrayXd sigma = common["sigma"].transpose().array();
+  sums.y_shift = pooled[phase + "y_shift"].transpose().array() * sigma;
+  sums.xy_within = pooled[phase + "xy_within"].array().rowwise() * sigma.transpose();
+  sums.xy_between = pooled[phase + "xy_between"].array().rowwise() * sigma.transpose();
+  sums.yy_within = pooled[phase + "yy_within"].transpose().array() * sigma.square();
+  sums.yy_between = pooled[phase + "yy_between"].transpose().array() * sigma.square();
   return sums;
 }
 
@@ -174,21 +208,12 @@ absl::StatusOr<Summary> AnswerEvidence(const StudyFacts& facts, const Setup& set
   const Moments after = AfterCorrection(before, LocationScaleOf(model.parameters, 0, setup.features));
   Summary answer = Summary::Zero(question.form);
   answer.Mutable("batches")(0, 0) = 1;
+  const Eigen::ArrayXd x_centre = question.body["x_centre"].col(0).array();
   for (const char* phase : kPhases) {
     ScatterSums sums(setup.p, setup.features, setup.missing);
-    sums.AddBatch(phase == kPhases[0] ? before : after, question.body["x_centre"].col(0).array(),
-                  question.body["y_centre"].row(0).transpose().array());
-    WriteSums(phase, sums, answer);
-  }
-  // What a feature that is left as it is adds is not asked for: its block of round 1 was zeroed where it is constant, but not
-  // in the other batches.
-  for (const char* phase : kPhases) {
-    for (const char* name : {"y_shift", "xy_within", "xy_between", "yy_within", "yy_between"}) {
-      auto block = answer.Mutable(absl::StrCat(phase, name));
-      for (Index f = 0; f < setup.features; ++f) {
-        if (StatusOf(common, f) != FeatureStatus::kAdjusted) block.col(f).setZero();
-      }
-    }
+    sums.AddBatch(phase == kPhases[0] ? before : after, x_centre, question.body["y_centre"].row(0).transpose().array());
+    WriteDesignSums(sums, x_centre, answer);
+    WriteFeatureSums(phase, sums, common, answer);
   }
   ATTUNE_RETURN_IF_ERROR(WithContext(answer.CheckFinite(), "round 2's question cannot be answered"));
   return answer;
@@ -204,7 +229,7 @@ absl::StatusOr<Blocks> EvidencePooled(const StudyFacts& facts, const Setup& setu
   }
   Blocks evidence = EmptyEvidence(facts, setup, common, /*scale_ratios=*/false, batches);
   for (const char* phase : kPhases) {
-    const ScatterSums sums = ReadSums(setup, phase, pooled);
+    const ScatterSums sums = ReadSums(setup, phase, common, pooled);
     WriteCount(sums, 0, evidence);
     WriteFigures(facts, phase, sums, batches, {}, 0, evidence);
   }

@@ -19,8 +19,8 @@ constexpr Index kMostNonparametricFeatures = 20000;
 void AppendBlocks(const Setup& setup, const std::string& prefix, Form& form) {
   const Index p = setup.p;
   const Index f = setup.features;
-  const auto add = [&](const char* name, BlockKind kind, Index rows, Index cols) {
-    form.push_back({absl::StrCat(prefix, name), kind, rows, cols});
+  const auto add = [&](const char* name, BlockKind kind, Index rows, Index cols, int resolution_log2 = kFineResolutionLog2) {
+    form.push_back({absl::StrCat(prefix, name), kind, rows, cols, kind == BlockKind::kCount ? 0 : resolution_log2});
   };
   add("n", BlockKind::kCount, 1, 1);
   if (setup.missing) add("count", BlockKind::kCount, 1, f);
@@ -28,9 +28,24 @@ void AppendBlocks(const Setup& setup, const std::string& prefix, Form& form) {
   add("xx", BlockKind::kSum, p * p, setup.missing ? f : 1);
   add("y_sum", BlockKind::kSum, 1, f);
   add("xy", BlockKind::kSum, p, f);
-  add("yy", BlockKind::kSum, 1, f);
+  add("yy", BlockKind::kSum, 1, f, kSquaresResolutionLog2);
   add("constant", BlockKind::kCount, 1, f);
   if (setup.missing) add("empty", BlockKind::kCount, 1, f);
+}
+
+// The covariates' sums of one column of the design's blocks.
+template <typename Block>
+void WriteDesign(const Moments& moments, Index column, Block& x_sum, Block& xx) {
+  const Index p = moments.x_mean.rows();
+  const double n = moments.subjects;
+  for (Index i = 0; i < p; ++i) {
+    const double own = moments.xx(i * (p + 1), column);
+    x_sum(i, column) = WithoutNoise(n * moments.x_mean(i, column), std::sqrt(n * own));
+    for (Index j = 0; j < p; ++j) {
+      xx.data()[column * p * p + j * p + i] =
+          WithoutNoise(moments.xx(j * p + i, column), std::sqrt(own * moments.xx(j * (p + 1), column)));
+    }
+  }
 }
 
 void FillBlocks(const Setup& setup, const Moments& moments, const std::string& prefix, Summary& out) {
@@ -46,8 +61,7 @@ void FillBlocks(const Setup& setup, const Moments& moments, const std::string& p
   auto yy = block("yy");
   auto constant = block("constant");
   if (!setup.missing) {
-    x_sum = n * moments.x_mean.matrix();
-    xx = moments.xx.matrix();
+    WriteDesign(moments, 0, x_sum, xx);
   }
   for (Index f = 0; f < setup.features; ++f) {
     if (setup.missing && moments.count[f] == 0) {
@@ -59,13 +73,15 @@ void FillBlocks(const Setup& setup, const Moments& moments, const std::string& p
       continue;
     }
     // With missing values too, sums are means times the whole batch's n: alpha weights batches by n (README.md).
-    y_sum(0, f) = n * moments.y_mean[f];
+    y_sum(0, f) = WithoutNoise(n * moments.y_mean[f], std::sqrt(n * moments.yy[f]));
     yy(0, f) = moments.yy[f];
-    for (Index i = 0; i < p; ++i) xy(i, f) = moments.xy(i, f);
+    const Index design = setup.missing ? f : 0;
+    for (Index i = 0; i < p; ++i) {
+      xy(i, f) = WithoutNoise(moments.xy(i, f), std::sqrt(moments.xx(i * (p + 1), design) * moments.yy[f]));
+    }
     if (!setup.missing) continue;
     block("count")(0, f) = moments.count[f];
-    for (Index i = 0; i < p; ++i) x_sum(i, f) = n * moments.x_mean(i, f);
-    for (Index i = 0; i < p * p; ++i) xx(i, f) = moments.xx(i, f);
+    WriteDesign(moments, f, x_sum, xx);
   }
 }
 

@@ -118,6 +118,10 @@ class Run {
   absl::Status Answer(const v1::NextReply& reply) {
     if (reply.bundles_size() < 1)
       return absl::InvalidArgumentError("the coordinator asks a question without saying where it is");
+    if (study_.held.manifest.has_aggregation()) {
+      return absl::PermissionDeniedError(absl::StrCat("the coordinator asks for a plain answer, and the approved manifest of study '",
+                                                      study_.name(), "' has its sums masked"));
+    }
     const std::string& question = reply.bundles(0).sha256();
     // Before the question is fetched: another one for the same round must not take the place of the one that was answered.
     absl::StatusOr<v1::UploadHeader> header = KeptAnswer(study_, tables_, reply.round(), question);
@@ -177,7 +181,12 @@ class Run {
     ATTUNE_RETURN_IF_ERROR(begun);
     ATTUNE_RETURN_IF_ERROR(answered(Fetch(reply.bundles(0), study_.folder.QuestionPath(reply.round()))));
     for (int k = 1; k < expected; ++k) {
-      ATTUNE_RETURN_IF_ERROR(answered(Fetch(reply.bundles(k), round.ReceivedPath(kReceived[k]))));
+      const std::string path = round.ReceivedPath(kReceived[k]);
+      if (const auto kept = Sha256OfFile(path); kept.ok() && *kept != reply.bundles(k).sha256()) {
+        return absl::PermissionDeniedError(absl::StrCat("the coordinator shows another ", kReceived[k], " in attempt ", reply.attempt(),
+                                                        " at round ", reply.round(), " of study '", study_.name(), "' than before"));
+      }
+      ATTUNE_RETURN_IF_ERROR(answered(Fetch(reply.bundles(k), path)));
     }
     ATTUNE_ASSIGN_OR_RETURN(const Question question, QuestionToAnswer(reply, by_coordinator));
     ATTUNE_RETURN_IF_ERROR(KeepOwnForms(study_, tables_, question, question_sha256, options_.threads));

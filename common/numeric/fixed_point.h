@@ -5,10 +5,11 @@
 #define ATTUNE_COMMON_NUMERIC_FIXED_POINT_H_
 
 #include "absl/status/statusor.h"
+#include "common/base/word128.h"
 
 namespace attune {
 
-__extension__ typedef unsigned __int128 FixedWord;
+using FixedWord = Word128;
 
 // How far a number may be from its fixed-point value, as a part of the number.
 inline constexpr double kMostRelativeRounding = 1e-10;

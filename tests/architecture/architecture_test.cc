@@ -137,7 +137,7 @@ TEST(Architecture, ThirdPartyHeadersStayBehindTheirFences) {
       {"boost/", {"common/evidence/", "tests/"}},
       {"itk", {"site_agent/imaging/"}},
       {"nifti", {"site_agent/imaging/"}},
-      {"google/protobuf/", {"common/wire/", "common/transport/", "coordinator/", "site_agent/", "tests/"}},
+      {"google/protobuf/", {"common/wire/", "common/security/", "common/transport/", "coordinator/", "site_agent/", "tests/"}},
       {"CLI/", {"coordinator/", "site_agent/"}},
       {"spdlog/", {"coordinator/", "site_agent/", "tests/"}},
       {"Eigen/",

@@ -175,7 +175,7 @@ class Run {
     MaskedRound round(study_, options_.signer, reply.round(), reply.attempt(), question_sha256);
     const absl::Status begun = round.Begin(reply.step());
     if (absl::IsNotFound(begun)) {
-      spdlog::warn("study '{}': {}; asking for another attempt at round {}", study_.name(), begun.message(), reply.round());
+      spdlog::warn("study '{}': {}; asking for another attempt at round {}", study_.name(), std::string(begun.message()), reply.round());
       return answered(Report(v1::SITE_STATE_SESSION_LOST, reply.round(), reply.attempt()));
     }
     ATTUNE_RETURN_IF_ERROR(begun);

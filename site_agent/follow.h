@@ -17,8 +17,8 @@
 namespace attune {
 
 // The question or the correction that follows from the sums of rounds 1, 2, ... at `sum_paths`, whose questions lie at QuestionPath.
-// PermissionDenied when a sum is of fewer sites than the manifest's threshold, of one that is not on its roster, or without this
-// site; and when it does not end in the round after the last sum. Otherwise fails as OpenSum and Method::Next do.
+// PermissionDenied when a sum is of fewer sites than the manifest's threshold, of one that is not on its roster, or (round 1)
+// without this site; and when it does not end in the round after the last sum. Otherwise fails as OpenSum and Method::Next do.
 absl::StatusOr<std::variant<Question, Correction>> FollowSums(const SiteStudy& study, const std::vector<std::string>& sum_paths);
 
 // Whether what came is what this site computed itself, to the last bits, which another CPU family may move: PermissionDenied when it

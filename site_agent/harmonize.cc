@@ -60,16 +60,21 @@ absl::StatusOr<Bundle> OpenOwn(const SiteStudy& study, std::uint32_t round) {
 }
 
 absl::StatusOr<FittedModel> FitAll(const SiteStudy& study, bool has_own) {
+  const bool masked = study.held.manifest.has_aggregation();
   const std::uint32_t last = study.folder.LastAnsweredRound();
-  if (last == 0) {
+  if (masked ? !FileExists(study.folder.OwnPath(1)) : last == 0) {
     return absl::FailedPreconditionError(absl::StrCat("study '", study.name(),
                                                       "' has a correction, but this folder holds no answer of this "
                                                       "site: give --dir of the folder that answered"));
   }
   ATTUNE_ASSIGN_OR_RETURN(const Bundle own, OpenOwn(study, 1));
-  ATTUNE_ASSIGN_OR_RETURN(const Bundle latest, OpenOwn(study, last));
-  const BundleBinding binding{
-      .manifest_sha256 = study.held.sha256, .round = last, .question_sha256 = latest.header.question_sha256()};
+  BundleBinding binding{.manifest_sha256 = study.held.sha256, .round = last};
+  if (masked) {
+    binding.round = 0;  // this site computed it itself, from the sums of all rounds, and may have missed the last
+  } else {
+    ATTUNE_ASSIGN_OR_RETURN(const Bundle latest, OpenOwn(study, last));
+    binding.question_sha256 = latest.header.question_sha256();
+  }
   ATTUNE_ASSIGN_OR_RETURN(const Bundle common,
                           OpenBundle(study.folder.File(kCorrectionCommonFile), v1::BUNDLE_KIND_CORRECTION_COMMON, binding));
   Bundle site;

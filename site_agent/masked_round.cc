@@ -158,7 +158,9 @@ absl::Status MaskedRound::WriteMessage(v1::AggregationStep step, const Form& for
   std::string roster;
   std::string shares;
   std::string survivors;
-  if (step >= v1::AGGREGATION_STEP_SHARES) ATTUNE_ASSIGN_OR_RETURN(roster, Received("key_roster"));
+  if (step >= v1::AGGREGATION_STEP_SHARES) {
+    ATTUNE_ASSIGN_OR_RETURN(roster, Received("key_roster"));
+  }
   if (step >= v1::AGGREGATION_STEP_CONSISTENCY) {
     ATTUNE_ASSIGN_OR_RETURN(shares, Received("shares"));
     ATTUNE_ASSIGN_OR_RETURN(survivors, Received("survivors"));

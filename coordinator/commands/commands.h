@@ -21,7 +21,7 @@ struct CommandLine {
 
 void AddPkiCommands(CLI::App& app, CommandLine& line);      // pki init
 void AddSiteCommands(CLI::App& app, CommandLine& line);     // site invite|list
-void AddStudyCommands(CLI::App& app, CommandLine& line);    // study create|start|show|list|close
+void AddStudyCommands(CLI::App& app, CommandLine& line);    // study create|start|show|seen|list|close
 void AddServeCommand(CLI::App& app, CommandLine& line);     // serve
 void AddEstimateCommand(CLI::App& app, CommandLine& line);  // estimate
 void AddRecordCommands(CLI::App& app, CommandLine& line);   // verify, export

@@ -12,6 +12,7 @@
 #include "common/wire/manifest.h"
 #include "coordinator/commands/commands.h"
 #include "coordinator/desk.h"
+#include "coordinator/seen.h"
 #include "coordinator/state_folder.h"
 #include "coordinator/study_view.h"
 #include "coordinator/text_table.h"
@@ -51,6 +52,13 @@ absl::Status Show(const StateFolder& state, Desk& desk, const StudyOptions& opti
   ATTUNE_ASSIGN_OR_RETURN(const StudyStatus status, desk.Status(options.name));
   ATTUNE_ASSIGN_OR_RETURN(const v1::StudyView view, ViewOf(status, state.blobs));
   std::cout << (options.json ? ToJson(view) : FormatView(view));
+  return absl::OkStatus();
+}
+
+absl::Status Seen(const StateFolder& state, Desk& desk, const StudyOptions& options) {
+  ATTUNE_ASSIGN_OR_RETURN(const StudyStatus status, desk.Status(options.name));
+  ATTUNE_ASSIGN_OR_RETURN(const std::string seen, DescribeSeen(status, state.blobs));
+  std::cout << seen;
   return absl::OkStatus();
 }
 
@@ -95,14 +103,17 @@ void AddStudyCommands(CLI::App& app, CommandLine& line) {
       ->check(CLI::IsMember({"per_batch", "pooled"}));
   create->add_flag(
       "--plain-sums", options->plain_sums,
-      "Allow release: pooled without secure aggregation. For simulations only: this coordinator would see the sums "
-      "of each site");
+      "With release: pooled, do not mask the sums. For simulations only: this coordinator would see the sums of each site, and "
+      "site agents refuse it elsewhere");
   add("start", "Freeze the manifest and ask the first question; prints the manifest's hash", Start)
       ->add_option("name", options->name, "The study")
       ->required();
   CLI::App* const show = add("show", "State, sites, whom it waits for, and whether it helped", Show);
   show->add_option("name", options->name, "The study")->required();
   show->add_flag("--json", options->json, "As JSON");
+  add("seen", "What this coordinator could see of the sites' data, for a privacy officer", Seen)
+      ->add_option("name", options->name, "The study")
+      ->required();
   add("list", "All studies", List);
   add("close", "End a study for good", Close)->add_option("name", options->name, "The study")->required();
 }

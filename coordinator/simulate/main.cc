@@ -155,6 +155,10 @@ absl::Status Simulate(const Arguments& arguments) {
   ATTUNE_RETURN_IF_ERROR(consortium.Run());
   ATTUNE_RETURN_IF_ERROR(Gather(results, data, consortium, config.study(), sites));
   ATTUNE_ASSIGN_OR_RETURN(std::string table, consortium.Coordinator({"study", "show", config.study()}));
+  if (pooled) {
+    ATTUNE_ASSIGN_OR_RETURN(const std::string seen, consortium.Coordinator({"study", "seen", config.study()}));
+    absl::StrAppend(&table, "\n", seen);
+  }
   if (arguments.demo) {
     ATTUNE_ASSIGN_OR_RETURN(const std::string effects, synthetic.Compare(results.Staged("harmonized.tsv")));
     absl::StrAppend(&table, "\n", effects);

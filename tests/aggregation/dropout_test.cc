@@ -12,16 +12,13 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-constexpr absl::Duration kBeyondDeadline = absl::Hours(2);
-
 TEST(Dropout, BeforeAnyKeys_TheStudyWaitsOn) {
   MaskedConsortium consortium(3);
   EXPECT_THAT(consortium.RunAll({"site2"}), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("1 of 3 sites")));
-  consortium.clock_offset = kBeyondDeadline;
+  consortium.Expire();
   EXPECT_THAT(consortium.RunAll({"site2"}), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("step 1 of 5")));
   EXPECT_EQ(consortium.record().attempt, 1u);
   EXPECT_THAT(consortium.status().WaitingFor(), ElementsAre("site2"));
-  consortium.clock_offset = absl::ZeroDuration();
   EXPECT_OK(consortium.RunAll());
 }
 
@@ -29,9 +26,7 @@ TEST(Dropout, BeforeTheMaskedSum_SixSitesGoOnWithFive) {
   MaskedConsortium consortium(6);
   consortium.RunUntil(v1::AGGREGATION_STEP_MASKED);
   EXPECT_THAT(consortium.RunAll({"site3"}), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("1 of 6 sites")));
-  consortium.clock_offset = kBeyondDeadline;
-  EXPECT_THAT(consortium.Run("site0"), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("")));
-  consortium.clock_offset = absl::ZeroDuration();
+  consortium.Expire();
   ASSERT_OK(consortium.RunAll({"site3"}));
   const StudyStatus status = consortium.status();
   EXPECT_THAT(status.Members(), ElementsAre("site0", "site1", "site2", "site4", "site5"));
@@ -45,9 +40,7 @@ TEST(Dropout, AfterTheMaskedSum_ItsDataCountAndItHarmonizesLater) {
   MaskedConsortium consortium(6);
   consortium.RunUntil(v1::AGGREGATION_STEP_CONSISTENCY);
   EXPECT_THAT(consortium.RunAll({"site3"}), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("")));
-  consortium.clock_offset = kBeyondDeadline;
-  EXPECT_THAT(consortium.Run("site0"), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("")));
-  consortium.clock_offset = absl::ZeroDuration();
+  consortium.Expire();
   EXPECT_THAT(consortium.RunAll({"site3"}), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("")));
   EXPECT_EQ(consortium.status().Members().size(), 6u);  // its sum is in
   ASSERT_OK(consortium.RunAll());
@@ -59,9 +52,7 @@ TEST(Dropout, BelowTheThreshold_ANewAttemptWithNewKeys) {
   consortium.RunUntil(v1::AGGREGATION_STEP_MASKED);
   EXPECT_THAT(consortium.RunAll({"site3"}), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("1 of 4 sites")));
   const std::string roster = consortium.record().key_roster_sha256;
-  consortium.clock_offset = kBeyondDeadline;
-  EXPECT_THAT(consortium.Run("site0"), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("")));
-  consortium.clock_offset = absl::ZeroDuration();
+  consortium.Expire();
   EXPECT_EQ(consortium.record().attempt, 2u);
   EXPECT_EQ(consortium.record().step, v1::AGGREGATION_STEP_KEYS);
   ASSERT_OK(consortium.RunAll());

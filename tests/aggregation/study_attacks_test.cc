@@ -175,7 +175,7 @@ TEST(StudyAttack, MessageOfAnotherSite_IsRefusedByTheDesk) {
   header.mutable_bundle()->set_sha256(Sha256OfFile(path).value());
   header.mutable_bundle()->set_size(std::filesystem::file_size(path));
   EXPECT_THAT(consortium.site("site1").courier->Submit(header, path),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("")));
+              StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr("the keys of 'site0'")));
   header.set_step(v1::AGGREGATION_STEP_MASKED);
   EXPECT_THAT(consortium.site("site1").courier->Submit(header, path),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("not asked of this site now")));

@@ -144,7 +144,7 @@ class MaskedConsortium {
     blobs_.emplace(BlobStore::Open(temp / "blobs").value());
     desk_ = std::make_unique<Desk>("c", journal_.get(), *blobs_, FindMethod,
                                    DeskOptions{.authority_pem = authority_.certificate_pem,
-                                               .now = [this] { return absl::Now() + clock_offset; }});
+                                               .now = [this] { return absl::Now() + clock_offset_; }});
   }
 
   std::string Out(const std::string& name) const { return temp / absl::StrCat("out-", name); }
@@ -198,8 +198,17 @@ class MaskedConsortium {
     EXPECT_EQ(record().step, step);
   }
 
+  // The present step's time is up, and somebody asks what is next.
+  void Expire() {
+    clock_offset_ = absl::Hours(2);
+    v1::NextRequest request;
+    request.set_study("s");
+    request.set_manifest_sha256(manifest_sha256);
+    EXPECT_OK(desk().Next(sites_.begin()->first, request));
+    clock_offset_ = absl::ZeroDuration();
+  }
+
   TempFolder temp;
-  absl::Duration clock_offset;
   std::string manifest_sha256;
 
  private:
@@ -238,6 +247,7 @@ class MaskedConsortium {
   }
 
   KeyAndCertificate authority_;
+  absl::Duration clock_offset_;
   std::unique_ptr<Journal> journal_;
   std::optional<BlobStore> blobs_;
   std::unique_ptr<Desk> desk_;

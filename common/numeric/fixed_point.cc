@@ -43,10 +43,11 @@ absl::StatusOr<FixedWord> ToFixed(double x, int resolution_log2, int summands) {
   if (x == 0) return FixedWord{0};
 
   // |x| = mantissa * 2^exponent, exactly.
-  int exponent = 0;
-  const double fraction = std::frexp(std::fabs(x), &exponent);
-  const auto mantissa = static_cast<std::uint64_t>(std::ldexp(fraction, kDoubleBits));
-  exponent -= kDoubleBits;
+  const auto bits = std::bit_cast<std::uint64_t>(x);
+  const int biased = static_cast<int>(bits >> (kDoubleBits - 1) & 0x7ff);
+  const std::uint64_t fraction = bits & ((std::uint64_t{1} << (kDoubleBits - 1)) - 1);
+  const std::uint64_t mantissa = biased == 0 ? fraction : fraction | std::uint64_t{1} << (kDoubleBits - 1);
+  const int exponent = std::max(biased, 1) - 1 + kLeastExponent;
   const std::int64_t limit_bits = std::int64_t{127} + resolution_log2 - exponent;  // mantissa * summands < 2^limit_bits
   const FixedWord product = FixedWord{mantissa} * static_cast<unsigned>(summands);
   if (limit_bits <= 0 || (limit_bits < 127 && product >= kOne << limit_bits)) return out_of_range("is too large");

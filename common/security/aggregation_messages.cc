@@ -64,15 +64,12 @@ absl::StatusOr<const Peer*> PeerOf(const Terms& terms, absl::string_view site) {
 }
 
 absl::Status CheckSigned(const Peer& peer, const v1::Signed& message, absl::string_view purpose) {
-  const absl::StatusOr<std::string> key = KeyFingerprintOf(message.certificate_pem());
-  if (!key.ok() || *key != peer.key_sha256) {
-    return absl::PermissionDeniedError(
-        absl::StrCat("what is said to be by ", Shown(peer.site), " is signed by another key than the study has for it"));
-  }
-  if (!VerifySignature(message.certificate_pem(), purpose, message.payload(), message.signature()).ok()) {
-    return absl::PermissionDeniedError(absl::StrCat("the signature of ", Shown(peer.site), " does not hold"));
-  }
-  return absl::OkStatus();
+  const absl::Status signed_by_it =
+      VerifySignatureBy(peer.key_sha256, message.certificate_pem(), purpose, message.payload(), message.signature());
+  if (signed_by_it.ok()) return signed_by_it;
+  return absl::PermissionDeniedError(
+      absl::StrCat("what is said to be by ", Shown(peer.site),
+                   " is not signed by the key that the study has for it: ", signed_by_it.message()));
 }
 
 absl::StatusOr<v1::SiteKeys> ReadKeys(const Terms& terms, const v1::Signed& message) {

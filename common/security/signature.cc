@@ -20,15 +20,36 @@ void FreeBytes(unsigned char* bytes) { OPENSSL_free(bytes); }
 using Bytes = std::unique_ptr<unsigned char, openssl::Free<FreeBytes>>;
 using Names = std::unique_ptr<GENERAL_NAMES, openssl::Free<GENERAL_NAMES_free>>;
 
-}  // namespace
-
-absl::StatusOr<std::string> KeyFingerprintOf(absl::string_view certificate_pem) {
-  ATTUNE_ASSIGN_OR_RETURN(const openssl::Certificate certificate, openssl::ParseCertificate(certificate_pem));
+absl::StatusOr<std::string> FingerprintOfKey(const openssl::Certificate& certificate) {
   unsigned char* der = nullptr;
   const int size = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate.get()), &der);
   const Bytes owned(der);
   if (size <= 0) return openssl::Error("write a public key");
   return Sha256Hex(absl::string_view(reinterpret_cast<const char*>(der), static_cast<std::size_t>(size)));
+}
+
+absl::Status Verify(const openssl::Certificate& certificate, absl::string_view purpose, absl::string_view bytes,
+                    absl::string_view signature) {
+  const openssl::DigestContext context(EVP_MD_CTX_new());
+  const char zero = '\0';
+  EVP_PKEY* const key = X509_get0_pubkey(certificate.get());
+  const bool holds =
+      context != nullptr && key != nullptr && signature.size() <= kMaxSignatureBytes &&
+      EVP_DigestVerifyInit(context.get(), nullptr, EVP_sha256(), nullptr, key) == 1 &&
+      EVP_DigestVerifyUpdate(context.get(), purpose.data(), purpose.size()) == 1 &&
+      EVP_DigestVerifyUpdate(context.get(), &zero, 1) == 1 &&
+      EVP_DigestVerifyUpdate(context.get(), bytes.data(), bytes.size()) == 1 &&
+      EVP_DigestVerifyFinal(context.get(), reinterpret_cast<const unsigned char*>(signature.data()), signature.size()) == 1;
+  ERR_clear_error();
+  if (holds) return absl::OkStatus();
+  return absl::UnauthenticatedError(absl::StrCat("the signature '", purpose, "' is not by the key of its certificate"));
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> KeyFingerprintOf(absl::string_view certificate_pem) {
+  ATTUNE_ASSIGN_OR_RETURN(const openssl::Certificate certificate, openssl::ParseCertificate(certificate_pem));
+  return FingerprintOfKey(certificate);
 }
 
 absl::StatusOr<std::string> Sign(absl::string_view key_pem, absl::string_view purpose, absl::string_view bytes) {
@@ -54,19 +75,17 @@ absl::StatusOr<std::string> Sign(absl::string_view key_pem, absl::string_view pu
 absl::Status VerifySignature(absl::string_view certificate_pem, absl::string_view purpose, absl::string_view bytes,
                              absl::string_view signature) {
   ATTUNE_ASSIGN_OR_RETURN(const openssl::Certificate certificate, openssl::ParseCertificate(certificate_pem));
-  const openssl::DigestContext context(EVP_MD_CTX_new());
-  const char zero = '\0';
-  EVP_PKEY* const key = X509_get0_pubkey(certificate.get());
-  const bool holds =
-      context != nullptr && key != nullptr && signature.size() <= kMaxSignatureBytes &&
-      EVP_DigestVerifyInit(context.get(), nullptr, EVP_sha256(), nullptr, key) == 1 &&
-      EVP_DigestVerifyUpdate(context.get(), purpose.data(), purpose.size()) == 1 &&
-      EVP_DigestVerifyUpdate(context.get(), &zero, 1) == 1 &&
-      EVP_DigestVerifyUpdate(context.get(), bytes.data(), bytes.size()) == 1 &&
-      EVP_DigestVerifyFinal(context.get(), reinterpret_cast<const unsigned char*>(signature.data()), signature.size()) == 1;
-  ERR_clear_error();
-  if (holds) return absl::OkStatus();
-  return absl::UnauthenticatedError(absl::StrCat("the signature '", purpose, "' is not by the key of its certificate"));
+  return Verify(certificate, purpose, bytes, signature);
+}
+
+absl::Status VerifySignatureBy(absl::string_view key_sha256, absl::string_view certificate_pem, absl::string_view purpose,
+                               absl::string_view bytes, absl::string_view signature) {
+  ATTUNE_ASSIGN_OR_RETURN(const openssl::Certificate certificate, openssl::ParseCertificate(certificate_pem));
+  ATTUNE_ASSIGN_OR_RETURN(const std::string key, FingerprintOfKey(certificate));
+  if (key != key_sha256) {
+    return absl::UnauthenticatedError(absl::StrCat("the signature '", purpose, "' is by another key than expected"));
+  }
+  return Verify(certificate, purpose, bytes, signature);
 }
 
 absl::Status CheckIssuedBy(absl::string_view certificate_pem, absl::string_view authority_pem, bool at_any_time) {

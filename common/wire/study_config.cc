@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/printable.h"
 #include "common/base/status.h"
 #include "common/base/text.h"
 #include "common/wire/manifest.h"
@@ -21,7 +22,7 @@ constexpr std::uint32_t kLeastMinBatchSize = 2;  // a scale needs two subjects
 constexpr std::uint32_t kMostMinBatchSize = 1'000'000;
 
 absl::Status Error(absl::string_view key, absl::string_view what) {
-  return absl::InvalidArgumentError(absl::StrCat("'", key, "' ", what));
+  return Printable(absl::InvalidArgumentError(absl::StrCat("'", key, "' ", what)));
 }
 
 template <typename Names>

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/files.h"
+#include "common/base/printable.h"
 #include "common/base/status.h"
 #include "common/wire/yaml_scalar.h"
 
@@ -202,10 +203,10 @@ absl::Status ParseYaml(absl::string_view text, absl::string_view name, Message* 
       return absl::InvalidArgumentError(
           absl::StrCat(name, ": holds ", documents.size(), " YAML documents, expected one; remove the lines '---'"));
     }
-    return Reader(name).ReadMessage(documents.front(), "", message);
+    return Printable(Reader(name).ReadMessage(documents.front(), "", message));
   } catch (const YAML::Exception& error) {
     const std::string line = error.mark.is_null() ? "" : absl::StrCat(":", error.mark.line + 1);
-    return absl::InvalidArgumentError(absl::StrCat(name, line, ": broken YAML: ", error.msg));
+    return Printable(absl::InvalidArgumentError(absl::StrCat(name, line, ": broken YAML: ", error.msg)));
   } catch (const std::exception& error) {
     return absl::InvalidArgumentError(absl::StrCat(name, ": broken YAML: ", error.what()));
   }

@@ -38,7 +38,8 @@ std::uint8_t Input::Byte() {
 
 std::string Input::Bytes() {
   const std::size_t low = Byte();
-  const std::size_t size = std::min<std::size_t>(low | static_cast<std::size_t>(Byte()) << 8, rest_.size());
+  const std::size_t wanted = low | static_cast<std::size_t>(Byte()) << 8;
+  const std::size_t size = std::min(wanted, rest_.size());
   std::string bytes(rest_.substr(0, size));
   rest_.remove_prefix(size);
   return bytes;

@@ -119,6 +119,14 @@ void AddCertificates(const Corpus& corpus) {
   corpus.Add("invitation", "invitation", ToJson(invitation));
 }
 
+void AddAggregation(const Corpus& corpus) {
+  for (int what = 0; what < 10; ++what) {
+    const std::string begin{static_cast<char>(what), '\0'};
+    corpus.Add("aggregation", "honest" + std::to_string(what), begin);
+    corpus.Add("aggregation", "changed" + std::to_string(what), begin + std::string("\x05\0\xff\x50\0\x01", 6));
+  }
+}
+
 void AddBundles(const Corpus& corpus, const DeskStudy& study) {
   const BundleBinding binding = {study.manifest_sha256, 1, Sha256Hex("q")};
   const auto add = [&](v1::BundleKind kind, const char* name) {
@@ -207,6 +215,7 @@ int main(int argc, char** argv) {
   attune::fuzz::DeskStudy study;
   attune::fuzz::AddTexts(corpus);
   attune::fuzz::AddCertificates(corpus);
+  attune::fuzz::AddAggregation(corpus);
   attune::fuzz::AddBundles(corpus, study);
   attune::fuzz::AddStudy(corpus, study);
 }

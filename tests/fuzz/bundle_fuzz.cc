@@ -28,7 +28,9 @@ absl::StatusOr<std::string> WriteAgain(const std::string& path, const Bundle& bu
     default: {
       BlocksByName parts;
       for (const auto& [name, blocks] : bundle.parts) parts.emplace(name, &blocks);
-      return WriteBundleFile(path, header, parts);
+      v1::BundleHeader without_parts = header;
+      without_parts.clear_parts();
+      return WriteBundleFile(path, without_parts, parts);
     }
   }
 }

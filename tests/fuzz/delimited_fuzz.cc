@@ -16,7 +16,8 @@ ATTUNE_FUZZ_TARGET(delimited)(absl::string_view bytes) {
   static const testing::TempFolder folder;
   static constexpr const char* kNames[] = {"t.tsv", "t.csv", "t.txt", "t.tsv.gz"};
   Input input(bytes);
-  const std::string path = folder.Write(kNames[input.Byte() % 4], std::string(input.Rest()));
+  const char* const name = kNames[input.Byte() % 4];
+  const std::string path = folder.Write(name, std::string(input.Rest()));
   const absl::StatusOr<DelimitedFile> table = DelimitedFile::Open(path);
   RequirePrintable(table.status());
   if (!table.ok()) return;

@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 JOBS ?= $(shell nproc)
 
-.PHONY: demo test build bench lint format setup
+.PHONY: demo test build bench fuzz lint format setup
 
 setup:
 	@deploy/install-debian-packages.sh
@@ -26,6 +26,12 @@ bench: setup
 	cmake --preset release -DATTUNE_BUILD_BENCHMARKS=ON
 	cmake --build --preset release --parallel $(JOBS) --target attune_bench
 	tests/bench/run.sh build/release/bin/attune_bench
+
+# Every parser and message that comes from outside, FUZZ_SECONDS each, by libFuzzer.
+fuzz: setup
+	cmake --preset fuzz
+	cmake --build --preset fuzz --parallel $(JOBS)
+	tests/fuzz/run.sh build/fuzz $(JOBS)
 
 lint: setup
 	cmake --preset dev

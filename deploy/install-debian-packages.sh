@@ -14,6 +14,8 @@ packages=(
   libbenchmark-dev libgmock-dev libgtest-dev
   # make lint, make format
   clang-format clang-tidy
+  # make fuzz
+  clang-14 libclang-rt-14-dev
 )
 
 if [ "${1:-}" = --list ]; then

@@ -9,16 +9,28 @@ add_library(attune_flags INTERFACE)
 target_compile_options(attune_flags INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Wextra-semi -Wnull-dereference
   # GCC 12 reports these inside libstdc++ and Eigen, not in our code.
-  -Wno-maybe-uninitialized -Wno-null-dereference -Wno-array-bounds -Wno-stringop-overflow
+  $<$<CXX_COMPILER_ID:Clang>:-Wno-unknown-warning-option> -Wno-maybe-uninitialized -Wno-null-dereference -Wno-array-bounds -Wno-stringop-overflow
   # Enum fields of designated initializers that are left to their defaults on purpose.
   -Wno-missing-field-initializers)
 
 # Every target, generated code too: the arithmetic gives the same bytes on every machine of a CPU family.
 add_compile_options(-ffp-contract=off)
 
+# Programs that read what strangers sent. Checks of indices of the standard library also where there are sanitizers; the rest only
+# in optimized builds without them: the sanitizers see the same mistakes and more, and _FORTIFY_SOURCE needs an optimizer.
+add_compile_definitions(_GLIBCXX_ASSERTIONS)
+include(CheckPIESupported)
+check_pie_supported()
 if(ATTUNE_SANITIZE)
   add_compile_options(-fsanitize=${ATTUNE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${ATTUNE_SANITIZE})
+else()
+  set(optimized "$<CONFIG:Release,RelWithDebInfo,MinSizeRel>")
+  add_compile_options("$<${optimized}:-U_FORTIFY_SOURCE;-D_FORTIFY_SOURCE=3;-fstack-protector-strong;-fstack-clash-protection>")
+  if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+    add_compile_options("$<${optimized}:-fcf-protection>")
+  endif()
+  add_link_options("$<${optimized}:LINKER:-z,relro,-z,now,-z,noexecstack>")
 endif()
 
 # attune_library(NAME common_base SRCS a.cc DEPS absl::status PRIVATE_DEPS OpenSSL::Crypto)

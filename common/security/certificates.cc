@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <openssl/core_names.h>
+#include <openssl/crypto.h>
 #include <openssl/ec.h>
 #include <openssl/rand.h>
 #include <openssl/x509v3.h>
@@ -29,7 +30,7 @@ constexpr int kMaxRsaBits = 8192;  // larger keys only cost the verifier time
 
 template <typename Write>
 absl::StatusOr<std::string> ToPem(absl::string_view what, Write write) {
-  const openssl::Bio bio(BIO_new(BIO_s_mem()));
+  const openssl::Bio bio(BIO_new(BIO_s_secmem()));  // wiped when it is freed, for it may hold a key
   if (bio == nullptr || write(bio.get()) != 1) return openssl::Error(absl::StrCat("write the ", what));
   return openssl::TakeText(bio);
 }
@@ -199,6 +200,11 @@ absl::Status CheckConsortium(absl::string_view consortium) {
 }
 
 }  // namespace
+
+void Wipe(std::string& secret) {
+  OPENSSL_cleanse(secret.data(), secret.size());
+  secret.clear();
+}
 
 absl::StatusOr<KeyAndCertificate> MakeAuthority(absl::string_view consortium) {
   ATTUNE_RETURN_IF_ERROR(CheckConsortium(consortium));

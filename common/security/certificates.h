@@ -12,7 +12,11 @@
 
 namespace attune {
 
+// Overwrites a key or token with zeros, so that it does not stay in memory that is given back, and empties it.
+void Wipe(std::string& secret);
+
 struct KeyAndCertificate {
+  ~KeyAndCertificate() { Wipe(key_pem); }
   std::string key_pem;          // PKCS #8, not encrypted: keep it in a file of mode 0600
   std::string certificate_pem;  // X.509
 };
@@ -25,6 +29,7 @@ absl::StatusOr<KeyAndCertificate> MakeServerCertificate(const KeyAndCertificate&
                                                         const std::vector<std::string>& hosts, int days);
 
 struct KeyAndRequest {
+  ~KeyAndRequest() { Wipe(key_pem); }
   std::string key_pem;
   std::string request_pem;  // PKCS #10
 };

@@ -16,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "common/base/digest.h"
+#include "common/base/printable.h"
 #include "common/base/status.h"
 #include "common/tables/gunzip.h"
 #include "common/tables/names.h"
@@ -97,7 +98,7 @@ absl::StatusOr<DelimitedFile> DelimitedFile::Open(const std::string& path) {
   DelimitedFile table;
   table.path_ = path;
   ATTUNE_RETURN_IF_ERROR(table.OpenFile());
-  ATTUNE_RETURN_IF_ERROR(table.Index());
+  ATTUNE_RETURN_IF_ERROR(Printable(table.Index()));
   return table;
 }
 

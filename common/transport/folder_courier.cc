@@ -10,6 +10,7 @@
 #include "absl/time/clock.h"
 #include "common/base/digest.h"
 #include "common/base/files.h"
+#include "common/base/printable.h"
 #include "common/base/status.h"
 #include "common/base/text.h"
 
@@ -162,8 +163,8 @@ class FolderCourier : public Courier {
     const absl::StatusOr<std::string> digest = Sha256OfFile(absl::StrCat(outbox_, "/", name));
     if (!digest.ok() || *digest != error.answers_to()) return absl::OkStatus();
     const bool known = error.code() > 0 && error.code() <= static_cast<int>(absl::StatusCode::kUnauthenticated);
-    return absl::Status(known ? static_cast<absl::StatusCode>(error.code()) : absl::StatusCode::kUnknown,
-                        absl::StrCat("the coordinator refused '", name, "': ", error.message()));
+    return Printable(absl::Status(known ? static_cast<absl::StatusCode>(error.code()) : absl::StatusCode::kUnknown,
+                                  absl::StrCat("the coordinator refused '", name, "': ", error.message())));
   }
 
   static v1::NextReply Wait(const v1::NextRequest& request, absl::string_view what) {

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/printable.h"
 #include "common/base/status.h"
 #include "common/wire/bundle_file.h"
 
@@ -160,7 +161,7 @@ absl::StatusOr<Bundle> OpenBundle(const std::string& path, v1::BundleKind kind, 
   auto bundle = ReadBundleFile(path, max_header_bytes);
   const absl::Status status = bundle.ok() ? CheckBundle(*bundle, kind, binding) : bundle.status();
   if (absl::IsInvalidArgument(status) || absl::IsDataLoss(status))
-    return WithContext(status, absl::StrCat("bundle '", path, "'"));
+    return Printable(WithContext(status, absl::StrCat("bundle '", path, "'")));
   if (!status.ok()) return status;  // it could not be opened: the message names it
   return bundle;
 }
@@ -170,8 +171,9 @@ absl::StatusOr<Question> QuestionOf(const Bundle& bundle) {
   if (bundle.header.kind() != v1::BUNDLE_KIND_QUESTION || body == bundle.parts.end()) {
     return absl::InvalidArgumentError(absl::StrCat("the bundle is ", KindName(bundle.header.kind()), ", expected a question"));
   }
-  ATTUNE_ASSIGN_OR_RETURN(Form form, FormFromProto(bundle.header.asked(), kMaxFormEntries));
-  return Question{.round = bundle.header.round(), .form = std::move(form), .body = body->second};
+  absl::StatusOr<Form> form = FormFromProto(bundle.header.asked(), kMaxFormEntries);
+  if (!form.ok()) return Printable(form.status());
+  return Question{.round = bundle.header.round(), .form = *std::move(form), .body = body->second};
 }
 
 absl::StatusOr<Correction> CorrectionOf(const Bundle& common, const Bundle* site) {

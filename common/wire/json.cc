@@ -4,6 +4,7 @@
 #include <google/protobuf/util/json_util.h>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/printable.h"
 
 namespace attune {
 namespace {
@@ -27,8 +28,10 @@ std::string ToJson(const google::protobuf::Message& message) {
 absl::Status FromJson(absl::string_view text, absl::string_view name, google::protobuf::Message* message) {
   const auto status = google::protobuf::util::JsonStringToMessage(Piece(text), message, {});
   if (status.ok()) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat(name, ": not a ", message->GetDescriptor()->name(), " in JSON: ", status.message().ToString()));
+  const std::string reason = status.message().ToString();
+  // What follows in the next lines is the text itself.
+  return Printable(absl::InvalidArgumentError(absl::StrCat(name, ": not a ", message->GetDescriptor()->name(), " in JSON: ",
+                                                           absl::string_view(reason).substr(0, reason.find('\n')))));
 }
 
 }  // namespace attune

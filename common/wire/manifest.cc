@@ -5,6 +5,7 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/printable.h"
 #include "common/base/status.h"
 #include "common/base/text.h"
 #include "common/wire/canonical.h"
@@ -13,7 +14,9 @@
 namespace attune {
 namespace {
 
-absl::Status Error(absl::string_view what) { return absl::InvalidArgumentError(absl::StrCat("the manifest ", what)); }
+absl::Status Error(absl::string_view what) {
+  return Printable(absl::InvalidArgumentError(absl::StrCat("the manifest ", what)));
+}
 
 absl::Status CheckRoster(const v1::Manifest& manifest) {
   if (manifest.roster().empty()) return Error("has no sites");

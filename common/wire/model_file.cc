@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/printable.h"
 #include "common/base/status.h"
 #include "common/base/version.h"
 #include "common/wire/manifest.h"
@@ -14,7 +15,9 @@
 namespace attune {
 namespace {
 
-absl::Status Error(absl::string_view what) { return absl::InvalidArgumentError(absl::StrCat("the model file ", what)); }
+absl::Status Error(absl::string_view what) {
+  return Printable(absl::InvalidArgumentError(absl::StrCat("the model file ", what)));
+}
 
 absl::StatusOr<Blocks> ParametersOf(const v1::BatchParameters& batch) {
   Form form;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/printable.h"
 #include "common/base/status.h"
 #include "common/base/text.h"
 #include "common/wire/manifest.h"
@@ -23,7 +24,7 @@ constexpr double kDefaultDeadlineHours = 72;
 constexpr double kMostDeadlineHours = 24 * 365;
 
 absl::Status Error(absl::string_view key, absl::string_view what) {
-  return absl::InvalidArgumentError(absl::StrCat("'", key, "' ", what));
+  return Printable(absl::InvalidArgumentError(absl::StrCat("'", key, "' ", what)));
 }
 
 template <typename Names>

@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/wire/yaml.h"
 
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <exception>
 #include <set>
+#include <sstream>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/files.h"
+#include "common/base/printable.h"
 #include "common/base/status.h"
 #include "common/wire/yaml_scalar.h"
 
@@ -26,6 +29,30 @@ constexpr std::size_t kMaxTextBytes = std::size_t{1} << 20;
 constexpr int kMaxDepth = 32;
 // Nodes visited, an alias' target again at each use: bounds what aliases of aliases expand to.
 constexpr int kMaxNodes = 200'000;
+
+// Reads past a document.
+class Skip : public YAML::EventHandler {
+ public:
+  void OnDocumentStart(const YAML::Mark&) override {}
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t, const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
+  void OnMapEnd() override {}
+};
+
+// 0, 1, or 2 for more. Not YAML::LoadAll: of some broken text (",") it makes documents without end.
+int CountDocuments(const std::string& text) {
+  std::istringstream stream(text);
+  YAML::Parser parser(stream);
+  Skip skip;
+  int documents = 0;
+  while (documents < 2 && parser.HandleNextDocument(skip)) ++documents;
+  return documents;
+}
 
 class Reader {
  public:
@@ -196,16 +223,17 @@ absl::Status ParseYaml(absl::string_view text, absl::string_view name, Message* 
         absl::StrCat(name, ": has ", text.size(), " bytes, more than the limit of ", kMaxTextBytes));
   }
   try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(std::string(text));
-    if (documents.empty()) return absl::OkStatus();
-    if (documents.size() > 1) {
+    const std::string whole(text);
+    const int documents = CountDocuments(whole);
+    if (documents == 0) return absl::OkStatus();
+    if (documents > 1) {
       return absl::InvalidArgumentError(
-          absl::StrCat(name, ": holds ", documents.size(), " YAML documents, expected one; remove the lines '---'"));
+          absl::StrCat(name, ": holds several YAML documents, expected one; remove lines '---' and a comma at the beginning"));
     }
-    return Reader(name).ReadMessage(documents.front(), "", message);
+    return Printable(Reader(name).ReadMessage(YAML::Load(whole), "", message));
   } catch (const YAML::Exception& error) {
     const std::string line = error.mark.is_null() ? "" : absl::StrCat(":", error.mark.line + 1);
-    return absl::InvalidArgumentError(absl::StrCat(name, line, ": broken YAML: ", error.msg));
+    return Printable(absl::InvalidArgumentError(absl::StrCat(name, line, ": broken YAML: ", error.msg)));
   } catch (const std::exception& error) {
     return absl::InvalidArgumentError(absl::StrCat(name, ": broken YAML: ", error.what()));
   }

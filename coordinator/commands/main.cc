@@ -7,6 +7,7 @@
 #include <iostream>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/core_dump.h"
 #include "common/base/status.h"
 #include "common/base/version.h"
 #include "coordinator/commands/commands.h"
@@ -52,6 +53,7 @@ int Run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  attune::ForbidCoreDumps();
   try {
     return Run(argc, argv);
   } catch (const std::exception& error) {

@@ -8,6 +8,7 @@
 #include <exception>
 #include <iostream>
 
+#include "common/base/core_dump.h"
 #include "common/base/status.h"
 #include "common/base/version.h"
 #include "site_agent/commands/command.h"
@@ -57,6 +58,7 @@ int Main(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  attune::ForbidCoreDumps();
   // The libraries behind the commands may throw (out of memory, a broken stream); nothing below catches everything.
   try {
     return Main(argc, argv);

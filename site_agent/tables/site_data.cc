@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/printable.h"
 #include "common/base/status.h"
 #include "common/base/text.h"
 #include "common/tables/delimited.h"
@@ -189,8 +190,10 @@ v1::FileDigest DigestOf(const DelimitedFile& file) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<SiteData>> SiteData::Open(const v1::SiteConfig& site, const v1::StudyConfig& study,
-                                                         const SiteDataOptions& options) {
+namespace {
+
+absl::StatusOr<std::unique_ptr<SiteData>> OpenTables(const v1::SiteConfig& site, const v1::StudyConfig& study,
+                                                     const SiteDataOptions& options) {
   if (site.participants().empty() || site.features().empty()) {
     return absl::InvalidArgumentError(
         "site.yaml: expected the paths of the tables: participants, and features (one or several)");
@@ -216,6 +219,15 @@ absl::StatusOr<std::unique_ptr<SiteData>> SiteData::Open(const v1::SiteConfig& s
   input_paths.insert(input_paths.end(), feature_paths.begin(), feature_paths.end());
   return std::make_unique<TableSiteData>(std::move(people), std::move(tables), std::move(columns), std::move(input_paths),
                                          std::move(inputs), std::move(notes));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<SiteData>> SiteData::Open(const v1::SiteConfig& site, const v1::StudyConfig& study,
+                                                         const SiteDataOptions& options) {
+  absl::StatusOr<std::unique_ptr<SiteData>> data = OpenTables(site, study, options);
+  if (!data.ok()) return Printable(data.status());
+  return data;
 }
 
 }  // namespace attune

@@ -91,6 +91,23 @@ std::string Cell(const std::string& text, const std::string& words, std::size_t 
   return "";
 }
 
+// All that the coordinator and the sites keep for themselves; what a site hands on is in its derivative folder.
+TEST(Simulate, PrivateFiles_AreTheirOwnersAlone) {
+  int files = 0;
+  for (const char* owned : {"work/coordinator", "work/sites", "work/logs"}) {
+    for (auto it = fs::recursive_directory_iterator(Out() + "/" + owned); it != fs::recursive_directory_iterator(); ++it) {
+      if (it->path().filename() == "derivative") {
+        it.disable_recursion_pending();
+        continue;
+      }
+      const fs::perms others = it->status().permissions() & (fs::perms::group_all | fs::perms::others_all);
+      EXPECT_EQ(others, fs::perms::none) << it->path();
+      ++files;
+    }
+  }
+  EXPECT_GT(files, 20);
+}
+
 TEST(Simulate, Demo_ShowsThatItHelpedAndTheTruth) {
   for (const char* release : {"per_batch", "pooled"}) {
     const TempFolder temp;

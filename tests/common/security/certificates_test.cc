@@ -7,6 +7,7 @@
 #include <openssl/x509_vfy.h>
 #include <openssl/x509v3.h>
 
+#include <algorithm>
 #include <set>
 #include <string>
 
@@ -207,6 +208,17 @@ TEST_F(CertificatesTest, Authority_KeyOfAnother) {
   EXPECT_THAT(
       MakeServerCertificate({.key_pem = other.key_pem, .certificate_pem = authority_.certificate_pem}, "enigma", {"h"}, 1),
       StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("do not belong together")));
+}
+
+TEST(Wipe, ZerosAndEmpties) {
+  std::string secret(100, 's');  // longer than what a string keeps within itself
+  const char* const memory = secret.data();
+  Wipe(secret);
+  EXPECT_TRUE(secret.empty());
+  // The string keeps its memory: what was there can be looked at.
+  ASSERT_EQ(secret.data(), memory);
+  secret.resize(1);
+  EXPECT_EQ(std::count(memory + 1, memory + 100, '\0'), 99);
 }
 
 TEST_F(CertificatesTest, Fingerprint_AsOpensslShowsIt) {

@@ -51,7 +51,7 @@ std::string MissingRule(const v1::StudyConfig& config, v1::MissingPermission per
   if (permitted == v1::MISSING_PERMISSION_ANY_DIFFERENCE) {
     return "missing values: that features differ in a few people is allowed by this site's approval (missing)";
   }
-  return absl::StrCat("missing values: no two features that 1 to ", min_cell - 1, " people have of one only (missing)");
+  return absl::StrCat("missing values: no two features whose people differ in 1 to ", min_cell - 1, " (missing)");
 }
 
 // The rules' verdicts, and the people they were on.

@@ -189,7 +189,10 @@ class Run {
       ATTUNE_RETURN_IF_ERROR(answered(Fetch(reply.bundles(k), path)));
     }
     ATTUNE_ASSIGN_OR_RETURN(const Question question, QuestionToAnswer(reply, by_coordinator));
-    ATTUNE_RETURN_IF_ERROR(KeepOwnForms(study_, tables_, question, question_sha256, options_.threads));
+    // The forms are filled before this site joins, and judged again before they leave, masked.
+    if (reply.step() == v1::AGGREGATION_STEP_KEYS || reply.step() == v1::AGGREGATION_STEP_MASKED) {
+      ATTUNE_RETURN_IF_ERROR(KeepOwnForms(study_, tables_, question, question_sha256, options_.threads));
+    }
     ATTUNE_ASSIGN_OR_RETURN(const v1::UploadHeader header, round.Message(reply.step(), question.form, options_.threads));
     ATTUNE_RETURN_IF_ERROR(answered(courier_->Submit(header, round.MessagePath(reply.step()))));
     CrashPoint("site.submitted");

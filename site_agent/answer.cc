@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <system_error>
 #include <utility>
 
@@ -15,6 +16,8 @@
 #include "common/wire/bundle.h"
 #include "common/wire/manifest.h"
 #include "site_agent/gate.h"
+#include "site_agent/ledger.h"
+#include "site_agent/survey.h"
 
 namespace attune {
 namespace {
@@ -53,13 +56,66 @@ absl::StatusOr<Question> KeptQuestion(const SiteStudy& study, std::uint32_t roun
 namespace {
 
 // What CheckMissing asks, in words.
-std::string MissingRule(const v1::StudyConfig& config, const v1::Approval& approval) {
-  if (config.method().combat().missing() != v1::MISSING_VALUES_ALLOW) return "missing values: the study allows none";
-  if (approval.allow_missing() == v1::ALLOW_MISSING_ANY_DIFFERENCE) {
-    return absl::StrCat("missing values: no feature that only 1 to ", kMinCell - 1,
-                        " people have; that features differ in a few people is allowed by this site's approval");
+std::string MissingRule(const v1::StudyConfig& config, v1::MissingPermission permitted, std::uint32_t min_cell) {
+  if (config.method().combat().missing() != v1::MISSING_VALUES_ALLOW) return "missing values: the study allows none (missing)";
+  if (permitted == v1::MISSING_PERMISSION_ANY_DIFFERENCE) {
+    return "missing values: that features differ in a few people is allowed by this site's approval (missing)";
   }
-  return absl::StrCat("missing values: no feature that only 1 to ", kMinCell - 1, " people have, no two that differ in so few");
+  return absl::StrCat("missing values: no two features whose people differ in 1 to ", min_cell - 1, " (missing)");
+}
+
+// The rules' verdicts, and the people they were on.
+struct Judgement {
+  std::vector<RuleResult> rules;
+  std::vector<BatchSurvey> people;
+};
+
+PlannedRelease PlannedReleaseOf(const SiteStudy& study) {
+  return {.study = study.name(),
+          .manifest_sha256 = study.held.sha256,
+          .override_reason = study.approval.has_value() ? study.approval->override_ledger() : ""};
+}
+
+absl::StatusOr<Judgement> Judge(const SiteStudy& study, const SiteTables& tables, const Question& question,
+                                const Ledger& ledger) {
+  const v1::StudyConfig& config = study.held.manifest.config();
+  const v1::SitePolicy& policy = study.policy;
+  std::optional<v1::Approval> approval = study.approval;
+  if (approval.has_value() && approval->manifest_sha256() != study.held.sha256) approval.reset();
+  Judgement judgement;
+  const SurveyOptions survey{.missing = config.method().combat().missing() == v1::MISSING_VALUES_ALLOW,
+                             .ledger_key = ledger.key()};
+  ATTUNE_ASSIGN_OR_RETURN(judgement.people,
+                          SurveyPeople(study.facts.covariates, study.facts.features.size(), *tables.data, survey));
+  const absl::Status missing = CheckMissing(config, policy, approval, study.facts.features, *tables.data);
+  if (!missing.ok() && !absl::IsPermissionDenied(missing)) return missing;
+  const std::string at_least =
+      absl::StrCat(config.method().combat().small_batches() == v1::SMALL_BATCHES_MEAN_ONLY ? 1 : MinBatchSizeOf(config));
+  judgement.rules = {
+      {"the question is the method's own", CheckQuestion(*study.method, study.facts, question)},
+      {"the tables have the batches that were registered", CheckBatchesAreRegistered(study, *tables.data)},
+      {absl::StrCat("the study: at least ", at_least, " subjects a batch"), CheckBatchSizes(config, tables.data->batches())},
+      SitesRule(policy, study.held.manifest),
+      ReferenceBatchRule(study.held.manifest, study.site, approval)};
+  for (RuleResult& rule : JudgePolicy(policy, config, study.facts.features, judgement.people)) {
+    judgement.rules.push_back(std::move(rule));
+  }
+  judgement.rules.push_back({MissingRule(config, PermittedMissing(policy, approval), policy.min_cell()), missing});
+  ATTUNE_ASSIGN_OR_RETURN(const std::vector<RuleResult> ledgers,
+                          ledger.Judge(PlannedReleaseOf(study), policy, judgement.people));
+  judgement.rules.insert(judgement.rules.end(), ledgers.begin(), ledgers.end());
+  return judgement;
+}
+
+// Everything that is asked before a release, and then the release on record: before its first byte leaves.
+absl::Status PassGateAndRecord(const SiteStudy& study, const SiteTables& tables, const Question& question) {
+  ATTUNE_RETURN_IF_ERROR(CheckApproved(study.name(), study.held.sha256, study.approval));
+  ATTUNE_ASSIGN_OR_RETURN(const Ledger ledger, Ledger::Open(study.ledger_folder));
+  ATTUNE_ASSIGN_OR_RETURN(const Judgement judgement, Judge(study, tables, question, ledger));
+  ATTUNE_RETURN_IF_ERROR(FirstBroken(judgement.rules));
+  ATTUNE_RETURN_IF_ERROR(ledger.Record(PlannedReleaseOf(study), study.policy, judgement.people));
+  CrashPoint("site.release_recorded");
+  return absl::OkStatus();
 }
 
 // What this site keeps of the rounds before `round`.
@@ -82,26 +138,15 @@ absl::StatusOr<std::map<BatchId, SiteState>> EarlierRounds(const SiteStudy& stud
 }  // namespace
 
 absl::StatusOr<std::vector<RuleResult>> JudgeRules(const SiteStudy& study, const SiteTables& tables, const Question& question) {
-  const v1::StudyConfig& config = study.held.manifest.config();
-  const v1::Approval approval = study.approval.value_or(ApprovalOfMissingValues());
-  const absl::Status missing = CheckMissing(config, approval, tables.data->features(), *tables.data);
-  if (!missing.ok() && !absl::IsPermissionDenied(missing)) return missing;
-  const std::string at_least =
-      absl::StrCat(config.method().combat().small_batches() == v1::SMALL_BATCHES_MEAN_ONLY ? 1 : MinBatchSizeOf(config));
-  return std::vector<RuleResult>{
-      {"the question is the method's own", CheckQuestion(*study.method, study.facts, question)},
-      {"the tables have the batches that were registered", CheckBatchesAreRegistered(study, *tables.data)},
-      {absl::StrCat("the study: at least ", at_least, " subjects a batch"), CheckBatchSizes(config, tables.data->batches())},
-      {absl::StrCat("this site: no sums over fewer than ", kMinCell, " people"), CheckFewestPeople(tables.data->batches())},
-      {MissingRule(config, approval), missing},
-  };
+  ATTUNE_ASSIGN_OR_RETURN(const Ledger ledger, Ledger::Open(study.ledger_folder));
+  ATTUNE_ASSIGN_OR_RETURN(Judgement judgement, Judge(study, tables, question, ledger));
+  return std::move(judgement.rules);
 }
 
 absl::Status CheckGate(const SiteStudy& study, const SiteTables& tables, const Question& question) {
   ATTUNE_RETURN_IF_ERROR(CheckApproved(study.name(), study.held.sha256, study.approval));
   ATTUNE_ASSIGN_OR_RETURN(const std::vector<RuleResult> rules, JudgeRules(study, tables, question));
-  for (const RuleResult& rule : rules) ATTUNE_RETURN_IF_ERROR(rule.result);
-  return absl::OkStatus();
+  return FirstBroken(rules);
 }
 
 absl::Status CheckInputsUnchanged(const SiteStudy& study, const SiteTables& tables) {
@@ -130,23 +175,29 @@ absl::StatusOr<v1::UploadHeader> KeptAnswer(const SiteStudy& study, const SiteTa
   ATTUNE_ASSIGN_OR_RETURN(const Bundle answer, OpenBundle(path, v1::BUNDLE_KIND_ANSWER, BindingOf(study, round)));
   if (answer.header.question_sha256() != question_sha256) return AskedTwice(study, round, question_sha256, answer);
   ATTUNE_RETURN_IF_ERROR(CheckInputsUnchanged(study, tables));
-  // The approval may have been narrowed since.
+  // Policy and approval may have been narrowed since.
   ATTUNE_ASSIGN_OR_RETURN(const Question question, KeptQuestion(study, round));
-  ATTUNE_RETURN_IF_ERROR(CheckGate(study, tables, question));
+  ATTUNE_RETURN_IF_ERROR(PassGateAndRecord(study, tables, question));
   ATTUNE_ASSIGN_OR_RETURN(const std::string sha256, Sha256OfFile(path));
   return HeaderOf(study, round, sha256);
 }
 
 absl::StatusOr<std::map<BatchId, Summary>> FillForms(const SiteStudy& study, const SiteTables& tables, const Question& question,
                                                      const std::string& question_sha256, int threads) {
-  ATTUNE_RETURN_IF_ERROR(CheckGate(study, tables, question));
+  ATTUNE_ASSIGN_OR_RETURN(const auto states, EarlierRounds(study, question.round));
+  // What the question asks is settled before any data are read.
+  ATTUNE_RETURN_IF_ERROR(CheckQuestion(*study.method, study.facts, question));
+  const BatchId& first = study.batches.front();
+  const auto state = states.find(first);
+  ATTUNE_RETURN_IF_ERROR(
+      CheckBody(*study.method, study.facts, question, first, state == states.end() ? SiteState() : state->second));
   ATTUNE_RETURN_IF_ERROR(CheckInputsUnchanged(study, tables));
+  ATTUNE_RETURN_IF_ERROR(PassGateAndRecord(study, tables, question));
   v1::AnsweredInputs inputs;
   inputs.set_manifest_sha256(study.held.sha256);
   inputs.mutable_files()->Add(tables.inputs.begin(), tables.inputs.end());
   ATTUNE_RETURN_IF_ERROR(study.folder.WriteInputs(inputs));
 
-  ATTUNE_ASSIGN_OR_RETURN(const auto states, EarlierRounds(study, question.round));
   ATTUNE_ASSIGN_OR_RETURN(auto filled,
                           AnswerQuestion(*study.method, study.facts, question, study.batches, *tables.data, states, threads));
   ATTUNE_RETURN_IF_ERROR(
@@ -163,7 +214,7 @@ absl::Status KeepOwnForms(const SiteStudy& study, const SiteTables& tables, cons
                           OpenBundle(path, v1::BUNDLE_KIND_ANSWER, BindingOf(study, question.round)));
   if (own.header.question_sha256() != question_sha256) return AskedTwice(study, question.round, question_sha256, own);
   ATTUNE_RETURN_IF_ERROR(CheckInputsUnchanged(study, tables));
-  return CheckGate(study, tables, question);
+  return PassGateAndRecord(study, tables, question);
 }
 
 absl::StatusOr<v1::UploadHeader> ComputeAnswer(const SiteStudy& study, const SiteTables& tables, std::uint32_t round,

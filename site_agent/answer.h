@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "attune/v1/coordinator.pb.h"
+#include "site_agent/policy_rules.h"
 #include "site_agent/site_study.h"
 
 namespace attune {
@@ -18,12 +19,9 @@ namespace attune {
 // Everything that the gate asks before `question` may be answered from `tables` (gate.h).
 absl::Status CheckGate(const SiteStudy& study, const SiteTables& tables, const Question& question);
 
-// The same rule by rule, for people who are to decide: what each asks, and what it says of these tables. Where there is no
-// approval yet, one that allows missing values by name is assumed. Fails only when the tables cannot be read.
-struct RuleResult {
-  std::string rule;
-  absl::Status result;
-};
+// The same rule by rule, for people who are to decide: what each asks, and what it says of these tables. Where this manifest is
+// not approved yet, an approval that goes as far as the policy is assumed. Fails only when the tables or the release ledger
+// cannot be read.
 absl::StatusOr<std::vector<RuleResult>> JudgeRules(const SiteStudy& study, const SiteTables& tables, const Question& question);
 
 // FailedPrecondition when this site has answered and the tables are not those it answered from.
@@ -35,8 +33,9 @@ absl::Status CheckInputsUnchanged(const SiteStudy& study, const SiteTables& tabl
 absl::StatusOr<v1::UploadHeader> KeptAnswer(const SiteStudy& study, const SiteTables& tables, std::uint32_t round,
                                             const std::string& question_sha256);
 
-// Answers the question that lies at QuestionPath(round) under that digest: checks it at the gate, fills the forms, keeps
-// own-<r>.bundle and answer-<r>.bundle. A process that is killed in between computes the same bytes again.
+// Answers the question that lies at QuestionPath(round) under that digest: checks it at the gate, puts the release into the
+// ledger, fills the forms, keeps own-<r>.bundle and answer-<r>.bundle. A process that is killed in between computes the same
+// bytes again.
 absl::StatusOr<v1::UploadHeader> ComputeAnswer(const SiteStudy& study, const SiteTables& tables, std::uint32_t round,
                                                const std::string& question_sha256, int threads);
 

@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "common/base/text.h"
 #include "common/wire/manifest.h"
+#include "site_agent/policy_rules.h"
 
 namespace attune {
 namespace {
@@ -72,6 +73,16 @@ std::string DescribeManifest(const HeldManifest& held, absl::string_view site) {
                       ? "pooled: the coordinator sees only the sum over all batches of all sites"
                       : "per_batch: the coordinator sees the sums of each batch",
                   "\n");
+  if (const std::string& reference = config.method().combat().reference_batch(); !reference.empty()) {
+    absl::StrAppend(&text, "reference    ", reference, ": all others are moved to this batch, and its data come back untouched",
+                    ReleaseOf(config) == Release::kPooled
+                        ? "; the parameters that every site gets are those of this batch alone, although the release is pooled"
+                        : "",
+                    RevealsReferenceBatch(manifest, site)
+                        ? ". It is this site's: that takes 'attune-site approve --allow-reference-batch'"
+                        : "",
+                    "\n");
+  }
   absl::StrAppend(&text, "batch size   at least ", MinBatchSizeOf(config), " subjects to estimate on",
                   config.method().combat().small_batches() == v1::SMALL_BATCHES_MEAN_ONLY
                       ? "; smaller batches are corrected in location only"

@@ -78,47 +78,4 @@ absl::StatusOr<std::vector<std::string>> DescribeDesign(const std::vector<Covari
   return notes;
 }
 
-absl::StatusOr<std::vector<std::string>> DescribeRareLevels(const std::vector<Covariate>& covariates, const Cohort& cohort,
-                                                            int min_cell) {
-  const std::vector<DesignColumn> columns = DesignColumns(covariates);
-  struct Counts {
-    int people = 0;
-    std::vector<std::vector<int>> with_level;  // covariate by covariate, level by level
-  };
-  std::map<BatchId, Counts> by_batch;
-  ATTUNE_RETURN_IF_ERROR(cohort.ForEach([&](const Subject& subject) {
-    if (!subject.fit) return absl::OkStatus();
-    Counts& counts = by_batch[subject.batch];
-    if (counts.people++ == 0) {
-      for (const Covariate& covariate : covariates) counts.with_level.emplace_back(covariate.levels.size());
-    }
-    for (std::size_t c = 0; c < covariates.size(); ++c) {
-      if (covariates[c].categorical()) ++counts.with_level[c][0];
-    }
-    for (std::size_t d = 0; d < columns.size(); ++d) {
-      if (columns[d].level == 0 || subject.covariates[d] != 1) continue;
-      std::vector<int>& with_level = counts.with_level[columns[d].covariate];
-      ++with_level[columns[d].level];
-      --with_level[0];  // who has another level has not the reference
-    }
-    return absl::OkStatus();
-  }));
-  std::vector<std::string> notes;
-  const auto rare = [&](int count) { return count > 0 && count < min_cell; };
-  for (const auto& [batch, counts] : by_batch) {
-    for (std::size_t c = 0; c < covariates.size(); ++c) {
-      for (std::size_t l = 0; l < covariates[c].levels.size(); ++l) {
-        const int with = counts.with_level[c][l];
-        const int without = counts.people - with;
-        if (!rare(with) && !rare(without)) continue;
-        notes.push_back(absl::StrCat("in batch '", batch, "', only ", rare(with) ? with : without, " of ", counts.people,
-                                     " people ", rare(with) ? "have " : "have not ", covariates[c].name, ": ",
-                                     covariates[c].levels[l],
-                                     "; what the batch's sums tell of so few tells of single persons"));
-      }
-    }
-  }
-  return notes;
-}
-
 }  // namespace attune

@@ -16,12 +16,6 @@ namespace attune {
 // One pass; memory: p x p per batch.
 absl::StatusOr<std::vector<std::string>> DescribeDesign(const std::vector<Covariate>& covariates, const Cohort& cohort);
 
-// A sentence for each level of a categorical covariate that 1 to `min_cell` - 1 of the people of a batch have, or lack: their
-// values follow from the batch's sums (of one man among women, the mean and the product with sex give what was measured on
-// him). For the site's own eyes. One pass; memory: a count per batch and column.
-absl::StatusOr<std::vector<std::string>> DescribeRareLevels(const std::vector<Covariate>& covariates, const Cohort& cohort,
-                                                            int min_cell);
-
 }  // namespace attune
 
 #endif  // ATTUNE_SITE_AGENT_DESIGN_NOTES_H_

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "site_agent/gate.h"
 
-#include <cmath>
-#include <cstdint>
+#include <algorithm>
 #include <cstring>
 #include <map>
 
@@ -101,66 +100,57 @@ absl::Status CheckBatchSizes(const v1::StudyConfig& study, const std::vector<Bat
   return absl::OkStatus();
 }
 
-absl::Status CheckFewestPeople(const std::vector<BatchCount>& batches) {
-  for (const BatchCount& batch : batches) {
-    if (batch.fit >= kMinCell) continue;
-    return absl::PermissionDeniedError(absl::StrCat(
-        "batch '", batch.batch, "' has ", batch.fit, " subjects to estimate on; sums over fewer than ", kMinCell,
-        " people would tell of single persons, and do not leave a site whatever the study says: leave its subjects out of "
-        "participants.tsv, or join it with a batch of the same scanner"));
-  }
-  return absl::OkStatus();
+absl::Status CheckBody(const Method& method, const StudyFacts& facts, const Question& question, const BatchId& batch,
+                       const SiteState& state) {
+  const absl::Status accepted = method.Answer(facts, question, batch, state, {}).status();
+  if (!absl::IsInvalidArgument(accepted)) return accepted;
+  return absl::PermissionDeniedError(absl::StrCat("round ", question.round, " asks for something that ", method.info().id,
+                                                  " does not ask (", method.info().question, "): ", accepted.message()));
 }
 
-v1::Approval ApprovalOfMissingValues() {
-  v1::Approval approval;
-  approval.set_allow_missing(v1::ALLOW_MISSING_YES);
-  return approval;
+v1::MissingPermission PermittedMissing(const v1::SitePolicy& policy, const std::optional<v1::Approval>& approval) {
+  if (!approval.has_value()) return policy.missing();
+  v1::MissingPermission approved = v1::MISSING_PERMISSION_REFUSE;
+  if (approval->allow_missing() == v1::ALLOW_MISSING_YES) approved = v1::MISSING_PERMISSION_ALLOW;
+  if (approval->allow_missing() == v1::ALLOW_MISSING_ANY_DIFFERENCE) approved = v1::MISSING_PERMISSION_ANY_DIFFERENCE;
+  return std::min(policy.missing(), approved);
 }
 
-absl::Status CheckMissing(const v1::StudyConfig& study, const v1::Approval& approval, const std::vector<std::string>& features,
+absl::Status CheckMissing(const v1::StudyConfig& study, const v1::SitePolicy& policy,
+                          const std::optional<v1::Approval>& approval, const std::vector<std::string>& features,
                           const Cohort& cohort) {
   if (study.method().combat().missing() != v1::MISSING_VALUES_ALLOW) return absl::OkStatus();
-  const bool any_difference = approval.allow_missing() == v1::ALLOW_MISSING_ANY_DIFFERENCE;
-  if (!any_difference && approval.allow_missing() != v1::ALLOW_MISSING_YES) {
-    return absl::PermissionDeniedError(absl::StrCat(
-        "study '", study.study(),
-        "' sums each feature over the people who have it (missing: allow), and differences between "
-        "features can tell of those who have not: this site has to agree to that by name, with 'attune-site approve ",
-        study.study(), " --allow-missing'"));
+  constexpr char kWhy[] =
+      "' sums each feature over the people who have it (missing: allow), and differences between features can tell of those "
+      "who "
+      "have not: ";
+  if (policy.missing() == v1::MISSING_PERMISSION_REFUSE) {
+    return absl::PermissionDeniedError(
+        absl::StrCat("study '", study.study(), kWhy,
+                     "policy.yaml says 'missing: refuse'; say 'missing: allow' there if this site accepts it"));
   }
-  struct Batch {
-    std::vector<std::int64_t> present;  // by feature
-    AbsencePatterns patterns;
-  };
-  std::map<BatchId, Batch> by_batch;
+  const v1::MissingPermission permitted = PermittedMissing(policy, approval);
+  if (permitted == v1::MISSING_PERMISSION_ANY_DIFFERENCE) return absl::OkStatus();
+  if (permitted == v1::MISSING_PERMISSION_REFUSE) {
+    return absl::PermissionDeniedError(absl::StrCat("study '", study.study(), kWhy,
+                                                    "this site has to agree to that by name, with 'attune-site approve ",
+                                                    study.study(), " --allow-missing'"));
+  }
+  std::map<BatchId, AbsencePatterns> by_batch;
   ATTUNE_RETURN_IF_ERROR(cohort.ForEach([&](const Subject& subject) {
     if (!subject.fit) return absl::OkStatus();
-    Batch& batch =
-        by_batch
-            .try_emplace(subject.batch, Batch{std::vector<std::int64_t>(features.size(), 0), AbsencePatterns(features.size())})
-            .first->second;
-    for (std::size_t f = 0; f < features.size(); ++f) batch.present[f] += std::isnan(subject.values[f]) ? 0 : 1;
-    if (any_difference) return absl::OkStatus();
-    return WithContext(batch.patterns.Add(subject.values), absl::StrCat("batch '", subject.batch, "'"));
+    AbsencePatterns& patterns = by_batch.try_emplace(subject.batch, AbsencePatterns(features.size())).first->second;
+    return WithContext(patterns.Add(subject.values), absl::StrCat("batch '", subject.batch, "'"));
   }));
-  for (const auto& [id, batch] : by_batch) {
-    for (std::size_t f = 0; f < features.size(); ++f) {
-      if (batch.present[f] == 0 || batch.present[f] >= kMinCell) continue;
-      return absl::PermissionDeniedError(absl::StrCat("in batch '", id, "', only ", batch.present[f],
-                                                      " of the people estimated on have '", features[f], "' (1 to ",
-                                                      kMinCell - 1,
-                                                      " may not: sums over so few tell of single persons): complete or remove "
-                                                      "these values, or leave the feature out"));
-    }
-    if (const auto close = batch.patterns.FindClose(kMinCell)) {
-      return absl::PermissionDeniedError(absl::StrCat(
-          "in batch '", id, "', the people who have '", features[close->feature], "' and those who have '",
-          features[close->other], "' differ in ", close->people, " (1 to ", kMinCell - 1,
-          " may not): the people concerned could be told apart by subtraction. Complete or remove these values, or agree with "
-          "'attune-site approve ",
-          study.study(), " --allow-missing-any-difference'"));
-    }
+  for (const auto& [id, patterns] : by_batch) {
+    const auto close = patterns.FindClose(static_cast<int>(policy.min_cell()));
+    if (!close) continue;
+    return absl::PermissionDeniedError(absl::StrCat(
+        "in batch '", id, "', the people who have '", features[close->feature], "' and those who have '",
+        features[close->other], "' differ in ", close->people, " (1 to ", policy.min_cell() - 1,
+        " may not): the people concerned could be told apart by subtraction. Complete or remove these values, or agree with "
+        "'missing: any_difference' in policy.yaml and 'attune-site approve ",
+        study.study(), " --allow-missing-any-difference'"));
   }
   return absl::OkStatus();
 }

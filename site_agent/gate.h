@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "attune/v1/policy.pb.h"
 #include "attune/v1/site_state.pb.h"
 #include "attune/v1/study.pb.h"
 #include "common/kernel/method.h"
@@ -19,9 +20,6 @@
 #include "site_agent/tables/site_data.h"
 
 namespace attune {
-
-// Sums over fewer people than this, or that differ by fewer, tell of single persons.
-inline constexpr int kMinCell = 5;
 
 // The manifest must be the one that was approved here. PermissionDenied tells the command.
 absl::Status CheckApproved(absl::string_view study, absl::string_view manifest_sha256,
@@ -39,23 +37,26 @@ absl::Status CheckSigner(const SiteStudy& study, const aggregation::Signer& sign
 // PermissionDenied says what differs.
 absl::Status CheckQuestion(const Method& method, const StudyFacts& facts, const Question& question);
 
+// A later question's body must be one that the method asks, with nothing beyond: what the method itself says of it, before any
+// data are read. PermissionDenied says what differs.
+absl::Status CheckBody(const Method& method, const StudyFacts& facts, const Question& question, const BatchId& batch,
+                       const SiteState& state);
+
 // Every batch has min_batch_size people to estimate on, unless the study corrects small batches in location only.
 // FailedPrecondition naming batch, count, threshold and remedies.
 absl::Status CheckBatchSizes(const v1::StudyConfig& study, const std::vector<BatchCount>& batches);
 
-// Whatever the study says, no sum over fewer than kMinCell people leaves: mean and variance of two are those two.
-// PermissionDenied naming batch and count.
-absl::Status CheckFewestPeople(const std::vector<BatchCount>& batches);
+// What of a study's missing values is permitted: the policy's standing rule, narrowed by what was approved by name. Without an
+// approval: as far as the policy goes, for people who have yet to decide.
+v1::MissingPermission PermittedMissing(const v1::SitePolicy& policy, const std::optional<v1::Approval>& approval);
 
-// Under "missing: allow": the approval allows it by name; no feature is there in only 1 to kMinCell - 1 of the people of a
-// batch that are estimated on; and no two features differ in so many, unless the approval allows any difference.
-// PermissionDenied names the features and the remedy. One pass; memory: one number per feature, and one bit per person and
-// distinct pattern of absence, of which there may be 4096 a batch.
-absl::Status CheckMissing(const v1::StudyConfig& study, const v1::Approval& approval, const std::vector<std::string>& features,
+// Under "missing: allow": policy and approval permit it, and no two features differ in 1 to min_cell - 1 of the people of a
+// batch that are estimated on, unless any difference is permitted. PermissionDenied names the features and the remedy. One
+// pass, and that only where it matters; memory: one number per feature, and one bit per person and distinct pattern of absence,
+// of which there may be 4096 a batch.
+absl::Status CheckMissing(const v1::StudyConfig& study, const v1::SitePolicy& policy,
+                          const std::optional<v1::Approval>& approval, const std::vector<std::string>& features,
                           const Cohort& cohort);
-
-// An approval that allows missing values by name: what a site that has not decided yet is shown the consequences of.
-v1::Approval ApprovalOfMissingValues();
 
 }  // namespace attune
 

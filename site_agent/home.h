@@ -3,6 +3,8 @@
 // The site agent's own folder (--dir, default ./attune-site), readable by its owner only:
 //
 //   site.yaml                         the site's tables and how they read in the study's terms
+//   policy.yaml                       what may leave this site (policy.h)
+//   ledger/                           on whom sums were released (ledger.h)
 //   identity/key.pem certificate.pem ca.pem identity.json
 //   studies/<study>/study.pb          the coordinator's last GetStudyReply
 //                   manifest.bin      canonical bytes of the approved manifest
@@ -94,6 +96,9 @@ class Home {
 
   // site.yaml of this folder. NotFound tells what to write.
   absl::StatusOr<v1::SiteConfig> ReadSiteConfig() const;
+
+  std::string PolicyPath() const { return path_ + "/policy.yaml"; }
+  std::string LedgerFolder() const { return path_ + "/ledger"; }
 
   // The folder of a study, created when it is missing. InvalidArgument when `study` cannot be a study's name.
   absl::StatusOr<StudyFolder> Study(const std::string& study) const;

@@ -19,6 +19,7 @@
 #include "common/security/wipe.h"
 #include "common/wire/bundle.h"
 #include "common/wire/masked_bundle.h"
+#include "site_agent/policy.h"
 
 namespace attune {
 namespace {
@@ -174,6 +175,13 @@ absl::Status MaskedRound::WriteMessage(v1::AggregationStep step, const Form& for
       return absl::PermissionDeniedError("the coordinator asks to unmask before this site signed whose sums arrived");
     }
     state_.set_survivors_sha256(sha256);
+    v1::Survivors list;
+    const std::uint32_t fewest = MinSitesOf(study_.policy, v1::RELEASE_POOLED);
+    if (!list.ParseFromString(survivors) || static_cast<std::uint32_t>(list.survivors_size()) < fewest) {
+      return absl::PermissionDeniedError(absl::StrCat("the sum of round ", state_.round(), " of study '", study_.name(),
+                                                      "' would be over ", list.survivors_size(), " sites, fewer than the ", fewest,
+                                                      " of this site's policy (min_sites): it is not unmasked"));
+    }
   }
   if (step == v1::AGGREGATION_STEP_CONSISTENCY) {
     ATTUNE_ASSIGN_OR_RETURN(const std::string message, aggregation::ConsistencyMessage(terms_, study_.site, roster, shares,

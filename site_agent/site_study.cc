@@ -15,6 +15,7 @@
 #include "common/methods/registry.h"
 #include "common/wire/manifest.h"
 #include "site_agent/gate.h"
+#include "site_agent/policy.h"
 
 namespace attune {
 namespace {
@@ -38,8 +39,15 @@ v1::FileDigest DigestOfMapping(v1::SiteConfig config) {
 
 }  // namespace
 
-absl::StatusOr<SiteStudy> MakeSiteStudy(const StudyFolder& folder, const std::string& site, HeldManifest held) {
-  SiteStudy study{.folder = folder, .site = site, .held = std::move(held)};
+absl::StatusOr<SiteStudy> MakeSiteStudy(const Home& home, const std::string& site, HeldManifest held) {
+  ATTUNE_ASSIGN_OR_RETURN(v1::SitePolicy policy, ReadPolicy(home.PolicyPath()));
+  ATTUNE_RETURN_IF_ERROR(CheckPermissive(policy, held.manifest.consortium()));
+  ATTUNE_ASSIGN_OR_RETURN(StudyFolder folder, home.Study(held.manifest.config().study()));
+  SiteStudy study{.folder = std::move(folder),
+                  .site = site,
+                  .held = std::move(held),
+                  .policy = std::move(policy),
+                  .ledger_folder = home.LedgerFolder()};
   const v1::Manifest& manifest = study.held.manifest;
   study.method = FindMethod(manifest.method());
   if (study.method == nullptr) {
@@ -53,11 +61,13 @@ absl::StatusOr<SiteStudy> MakeSiteStudy(const StudyFolder& folder, const std::st
     return absl::FailedPreconditionError(absl::StrCat("site '", site, "' is not on the roster of study '", study.name(),
                                                       "': it had not registered when the study was started"));
   }
-  if (auto approval = folder.ReadApproval(); approval.ok()) {
-    study.approval = *std::move(approval);
+  if (auto approval = study.folder.ReadApproval(); approval.ok()) {
+    if (!approval->by_policy()) study.approval = *std::move(approval);
   } else if (!absl::IsNotFound(approval.status())) {
     return approval.status();
   }
+  const bool approved = study.approval.has_value() && study.approval->manifest_sha256() == study.held.sha256;
+  if (!approved && ApprovesManifest(study.policy, study.held.sha256)) study.approval = ApprovalByPolicy(study.held.sha256);
   return study;
 }
 
@@ -66,7 +76,7 @@ absl::StatusOr<SiteStudy> OpenApprovedStudy(const Home& home, const std::string&
   absl::StatusOr<HeldManifest> held = folder.ReadManifest();
   if (absl::IsNotFound(held.status())) return CheckApproved(study, "", std::nullopt);
   ATTUNE_RETURN_IF_ERROR(held.status());
-  ATTUNE_ASSIGN_OR_RETURN(SiteStudy opened, MakeSiteStudy(folder, site, *std::move(held)));
+  ATTUNE_ASSIGN_OR_RETURN(SiteStudy opened, MakeSiteStudy(home, site, *std::move(held)));
   ATTUNE_RETURN_IF_ERROR(CheckApproved(study, opened.held.sha256, opened.approval));
   return opened;
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "attune/v1/policy.pb.h"
 #include "attune/v1/site_state.pb.h"
 #include "common/kernel/method.h"
 #include "site_agent/home.h"
@@ -22,15 +23,19 @@ struct SiteStudy {
   HeldManifest held;
   StudyFacts facts;
   const Method* method = nullptr;
-  std::vector<BatchId> batches;          // this site's, sorted
-  std::optional<v1::Approval> approval;  // what was approved here, if anything, of this manifest or of another
+  std::vector<BatchId> batches;  // this site's, sorted
+  // What was approved here, if anything, of this manifest or of another; where policy.yaml lists this one, that counts.
+  std::optional<v1::Approval> approval;
+  v1::SitePolicy policy;
+  std::string ledger_folder;
 
   const std::string& name() const { return held.manifest.config().study(); }
 };
 
-// Fails with FailedPrecondition when the site is not on the manifest's roster, with NotFound when this program does not know
-// the study's method (saying which version it is).
-absl::StatusOr<SiteStudy> MakeSiteStudy(const StudyFolder& folder, const std::string& site, HeldManifest held);
+// Fails with FailedPrecondition when the site is not on the manifest's roster or has no policy, with InvalidArgument when the
+// policy cannot be one, with PermissionDenied when it is one for the simulator only, and with NotFound when this program does
+// not know the study's method (saying which version it is).
+absl::StatusOr<SiteStudy> MakeSiteStudy(const Home& home, const std::string& site, HeldManifest held);
 
 // The study whose manifest this site holds, which must be approved: PermissionDenied otherwise.
 absl::StatusOr<SiteStudy> OpenApprovedStudy(const Home& home, const std::string& site, const std::string& study);

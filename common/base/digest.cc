@@ -2,6 +2,8 @@
 #include "common/base/digest.h"
 
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <openssl/rand.h>
 
 #include <algorithm>
 #include <array>
@@ -46,6 +48,22 @@ absl::StatusOr<std::string> Sha256OfFile(const std::string& path) {
   }
   if (in.bad()) return absl::InternalError(absl::StrCat("cannot read '", path, "'"));
   return std::move(sha).Finish();
+}
+
+std::string HmacSha256(absl::string_view key, absl::string_view bytes) {
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest;
+  unsigned int size = 0;
+  HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), reinterpret_cast<const unsigned char*>(bytes.data()),
+       bytes.size(), digest.data(), &size);
+  return std::string(reinterpret_cast<const char*>(digest.data()), size);
+}
+
+absl::StatusOr<std::string> RandomBytes(std::size_t size) {
+  std::string bytes(size, '\0');
+  if (RAND_bytes(reinterpret_cast<unsigned char*>(bytes.data()), static_cast<int>(size)) != 1) {
+    return absl::InternalError("the system gives no random bytes");
+  }
+  return bytes;
 }
 
 bool IsSha256Hex(absl::string_view text) {

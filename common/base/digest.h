@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// SHA-256, the only digest in Attune: it names manifests, blobs, models and certificates.
+// SHA-256, the only digest in Attune: it names manifests, blobs, models and certificates; and with a key, people in a site's
+// own release ledger.
 #ifndef ATTUNE_COMMON_BASE_DIGEST_H_
 #define ATTUNE_COMMON_BASE_DIGEST_H_
 
@@ -40,6 +41,12 @@ absl::StatusOr<std::string> Sha256OfFile(const std::string& path);
 // Whether `text` could be a digest: exactly 64 lower-case hexadecimal digits.
 // Check this before a digest received from a peer becomes part of a file name.
 bool IsSha256Hex(absl::string_view text);
+
+// HMAC-SHA256 (RFC 2104) of `bytes` under `key`: 32 raw bytes.
+std::string HmacSha256(absl::string_view key, absl::string_view bytes);
+
+// `size` bytes that nobody can guess. Fails with Internal when the system has none.
+absl::StatusOr<std::string> RandomBytes(std::size_t size);
 
 }  // namespace attune
 

@@ -201,11 +201,6 @@ absl::Status CheckConsortium(absl::string_view consortium) {
 
 }  // namespace
 
-void Wipe(std::string& secret) {
-  OPENSSL_cleanse(secret.data(), secret.size());
-  secret.clear();
-}
-
 absl::StatusOr<KeyAndCertificate> MakeAuthority(absl::string_view consortium) {
   ATTUNE_RETURN_IF_ERROR(CheckConsortium(consortium));
   ATTUNE_ASSIGN_OR_RETURN(const openssl::Key key, MakeKey());

@@ -9,11 +9,9 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "common/security/wipe.h"
 
 namespace attune {
-
-// Overwrites a key or token with zeros, so that it does not stay in memory that is given back, and empties it.
-void Wipe(std::string& secret);
 
 struct KeyAndCertificate {
   ~KeyAndCertificate() { Wipe(key_pem); }

@@ -17,14 +17,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "common/security/openssl_handles.h"
+#include "common/security/wipe.h"
 
 namespace attune {
-
-// Overwrites a text that held a secret, then empties it.
-inline void Wipe(std::string& text) {
-  OPENSSL_cleanse(text.data(), text.size());
-  text.clear();
-}
 
 // Wiped when it goes, each copy for itself. All zero until it is set.
 class SecretBytes {

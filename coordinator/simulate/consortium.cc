@@ -54,6 +54,12 @@ absl::Status ProgramError(const std::string& name, const ProcessEnd& end, const 
   }
 }
 
+// Everybody's data are on this one machine: there is nobody whom missing values could be revealed to.
+constexpr char kOpenPolicy[] =
+    "studies: \"*\"\nmethods: \"*\"\ncovariates: \"*\"\nfeatures: \"*\"\nrelease: per_batch\nmissing: any_difference\n";
+constexpr char kPermissiveThresholds[] =
+    "permissive_test: true\nmin_subjects: 5\nmin_cell: 1\nmax_param_ratio: 1\nmin_sites: 1\n";
+
 absl::Status Interrupted() { return absl::CancelledError("interrupted; every process was ended"); }
 
 }  // namespace
@@ -175,6 +181,12 @@ std::vector<std::string> Consortium::SiteCommand(const std::string& site, const 
   return {"--dir", SiteFolder(site), command};
 }
 
+absl::Status Consortium::WritePolicy(const std::string& site) {
+  const bool permissive = options_.policies == SitePolicies::kPermissiveTest;
+  return WriteFileAtomically(SiteFolder(site) + "/policy.yaml",
+                             absl::StrCat(kOpenPolicy, permissive ? kPermissiveThresholds : ""), FileAccess::kOwnerOnly);
+}
+
 absl::Status Consortium::Enroll(const std::string& site) {
   std::vector<std::string> enroll = SiteCommand(site, "enroll");
   if (options_.via == Via::kFolder) {
@@ -277,7 +289,10 @@ absl::Status Consortium::Run() {
   ATTUNE_RETURN_IF_ERROR(MakeFolder(options_.folder + "/logs", FileAccess::kOwnerOnly));
   ATTUNE_RETURN_IF_ERROR(StartCoordinator());
   options_.tell(absl::StrCat("enrolling ", options_.sites.size(), " sites: ", JoinSome(options_.sites)));
-  for (const std::string& site : options_.sites) ATTUNE_RETURN_IF_ERROR(Enroll(site));
+  for (const std::string& site : options_.sites) {
+    ATTUNE_RETURN_IF_ERROR(WritePolicy(site));
+    ATTUNE_RETURN_IF_ERROR(Enroll(site));
+  }
   std::vector<std::string> create = {"study", "create", options_.study_file};
   if (!options_.release.empty()) create.insert(create.end(), {"--release", options_.release});
   if (options_.plain_sums) create.push_back("--plain-sums");
@@ -296,7 +311,7 @@ absl::Status Consortium::Run() {
   for (const std::string& site : options_.sites) {
     std::vector<std::string> arguments = SiteCommand(site, "approve");
     // Everybody's data are on this one machine: there is nobody whom absences could be revealed to.
-    arguments.insert(arguments.end(), {options_.study, "--yes", "--allow-missing-any-difference"});
+    arguments.insert(arguments.end(), {options_.study, "--yes", "--allow-missing-any-difference", "--allow-reference-batch"});
     ATTUNE_RETURN_IF_ERROR(RunOnce(site, "attune-site", arguments));
   }
   ATTUNE_RETURN_IF_ERROR(RunSites());

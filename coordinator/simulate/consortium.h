@@ -21,6 +21,12 @@ namespace attune {
 
 enum class Via { kGrpc, kFolder };
 
+// The policy that each site is given; both allow every study, method, covariate and feature.
+enum class SitePolicies {
+  kDefault,         // the thresholds that a real site has
+  kPermissiveTest,  // data that a real site would refuse may run; agents accept it in the simulated consortium only
+};
+
 struct ConsortiumOptions {
   std::string programs;            // the folder with attune-coordinator and attune-site
   std::string folder;              // everything of the consortium, in here: coordinator/, sites/<site>/, exchange/, logs/
@@ -30,6 +36,7 @@ struct ConsortiumOptions {
   std::string release;  // "per_batch" or "pooled"; empty: as the study file says
   Via via = Via::kGrpc;
   bool plain_sums = false;  // pooled: add up plain sums
+  SitePolicies policies = SitePolicies::kDefault;
   int threads = 1;
   std::function<bool()> interrupted = [] { return false; };                  // asked often; true ends everything
   std::function<void(const std::string&)> tell = [](const std::string&) {};  // one line per step, for people
@@ -73,6 +80,8 @@ class Consortium {
   // A program that runs for a moment; started again while the other side is not there yet (exit code 5) until the deadline.
   absl::Status RunOnce(const std::string& name, const std::string& program, std::vector<std::string> arguments);
   absl::Status StartCoordinator();
+  // Writes a site's policy.yaml.
+  absl::Status WritePolicy(const std::string& site);
   absl::Status Enroll(const std::string& site);
   // Until what the journal says of the study is as `reached` wants it; `what` is not reached, by name, in the error.
   absl::Status AwaitJournal(const std::string& what, const std::function<bool(const StudyStatus&)>& reached);

@@ -39,6 +39,7 @@ struct Arguments {
   std::string out;
   std::string via = "grpc";
   std::string release;
+  std::string policy = "default";
   bool plain_sums = false;
   bool keep = false;
   bool force = false;
@@ -144,6 +145,7 @@ absl::Status Simulate(const Arguments& arguments) {
   options.release = arguments.release;
   options.via = arguments.via == "folder" ? Via::kFolder : Via::kGrpc;
   options.plain_sums = pooled && arguments.plain_sums;
+  if (arguments.policy == "permissive-test") options.policies = SitePolicies::kPermissiveTest;
   options.threads = arguments.threads;
   options.interrupted = [] { return g_interrupted.load(); };
   options.tell = tell;
@@ -152,7 +154,12 @@ absl::Status Simulate(const Arguments& arguments) {
   ATTUNE_ASSIGN_OR_RETURN(options.sites, SplitBySite(data, options.folder + "/sites"));
   const std::vector<std::string> sites = options.sites;
   Consortium consortium(std::move(options));
-  ATTUNE_RETURN_IF_ERROR(consortium.Run());
+  const absl::Status ran = consortium.Run();
+  if (absl::IsPermissionDenied(ran) && arguments.policy == "default") {
+    return absl::PermissionDeniedError(
+        absl::StrCat(ran.message(), "\nA real site would refuse this too. To try it here, give --policy permissive-test"));
+  }
+  ATTUNE_RETURN_IF_ERROR(ran);
   ATTUNE_RETURN_IF_ERROR(Gather(results, data, consortium, config.study(), sites));
   ATTUNE_ASSIGN_OR_RETURN(std::string table, consortium.Coordinator({"study", "show", config.study()}));
   if (pooled) {
@@ -188,6 +195,10 @@ int Main(int argc, char** argv) {
       ->check(CLI::IsMember({"grpc", "folder"}))
       ->capture_default_str();
   app.add_option("--release", arguments.release, "Instead of the study file's")->check(CLI::IsMember({"per_batch", "pooled"}));
+  app.add_option("--policy", arguments.policy,
+                 "The policy of each site: what a real site has, or one that lets data run which a real site would refuse")
+      ->check(CLI::IsMember({"default", "permissive-test"}))
+      ->capture_default_str();
   app.add_flag("--plain-sums", arguments.plain_sums, "With release: pooled, do not mask the sums: shows that masking changes nothing (simulator only)");
   app.add_flag("--keep", arguments.keep, "Keep the work folder: private data, keys, logs");
   app.add_flag(

@@ -26,8 +26,7 @@ absl::Status Answer(const Globals& globals, const Arguments& arguments) {
   const Home home(globals.dir);
   ATTUNE_ASSIGN_OR_RETURN(const v1::AgentIdentity identity, home.ReadIdentity());
   ATTUNE_ASSIGN_OR_RETURN(const HeldManifest held, ReadManifestFile(arguments.manifest, identity));
-  ATTUNE_ASSIGN_OR_RETURN(const StudyFolder folder, home.Study(held.manifest.config().study()));
-  ATTUNE_ASSIGN_OR_RETURN(const SiteStudy study, MakeSiteStudy(folder, identity.site(), held));
+  ATTUNE_ASSIGN_OR_RETURN(const SiteStudy study, MakeSiteStudy(home, identity.site(), held));
   ATTUNE_RETURN_IF_ERROR(CheckApproved(study.name(), held.sha256, study.approval));
   ATTUNE_RETURN_IF_ERROR(CheckRelease(held.manifest, /*plain_sums=*/false));
   if (held.manifest.has_aggregation()) {
@@ -42,7 +41,7 @@ absl::Status Answer(const Globals& globals, const Arguments& arguments) {
   absl::StatusOr<v1::UploadHeader> header = KeptAnswer(study, tables, 1, question);
   if (absl::IsNotFound(header.status())) header = ComputeAnswer(study, tables, 1, question, globals.Threads());
   ATTUNE_RETURN_IF_ERROR(header.status());
-  ATTUNE_ASSIGN_OR_RETURN(const auto bytes, MappedFile::Open(folder.AnswerPath(1)));
+  ATTUNE_ASSIGN_OR_RETURN(const auto bytes, MappedFile::Open(study.folder.AnswerPath(1)));
   ATTUNE_RETURN_IF_ERROR(WriteFileAtomically(arguments.out, bytes->bytes(), FileAccess::kOwnerOnly));
   spdlog::info("the answer to round 1 of study '{}' is {} ({} bytes)", study.name(), arguments.out, header->bundle().size());
   return absl::OkStatus();

@@ -10,6 +10,7 @@
 #include "absl/time/clock.h"
 #include "common/base/status.h"
 #include "common/wire/manifest.h"
+#include "common/wire/names.h"
 #include "site_agent/commands/command.h"
 #include "site_agent/describe.h"
 #include "site_agent/gate.h"
@@ -23,6 +24,8 @@ struct Arguments {
   std::string hash;
   bool allow_missing = false;
   bool any_difference = false;
+  bool allow_reference_batch = false;
+  std::string override_ledger;
   bool yes = false;
   double patience = -1;
 };
@@ -62,23 +65,40 @@ v1::AllowMissing AllowMissingOf(const Arguments& arguments) {
   return arguments.allow_missing ? v1::ALLOW_MISSING_YES : v1::ALLOW_MISSING_NO;
 }
 
+// An approval may only agree to what the policy permits, or to less.
+absl::Status CheckWithinPolicy(const SiteStudy& study, const v1::Approval& approval) {
+  if (study.held.manifest.config().method().combat().missing() != v1::MISSING_VALUES_ALLOW) return absl::OkStatus();
+  v1::SitePolicy anything;
+  anything.set_missing(v1::MISSING_PERMISSION_ANY_DIFFERENCE);
+  const v1::MissingPermission asked = PermittedMissing(anything, approval);
+  if (asked == v1::MISSING_PERMISSION_REFUSE || asked <= study.policy.missing()) return absl::OkStatus();
+  return absl::PermissionDeniedError(absl::StrCat("nothing was approved: policy.yaml says 'missing: ",
+                                                  study.policy.missing() == v1::MISSING_PERMISSION_ALLOW ? "allow" : "refuse",
+                                                  "', and an approval cannot go further. Change it to '",
+                                                  asked == v1::MISSING_PERMISSION_ALLOW ? "allow" : "any_difference",
+                                                  "' first, if this site accepts that"));
+}
+
 absl::Status Approve(const Globals& globals, const Arguments& arguments) {
   const Home home(globals.dir);
   ATTUNE_ASSIGN_OR_RETURN(const v1::AgentIdentity identity, home.ReadIdentity());
   ATTUNE_ASSIGN_OR_RETURN(const StudyFolder folder, home.Study(arguments.study));
   ATTUNE_ASSIGN_OR_RETURN(const HeldManifest held, ManifestToApprove(home, identity, folder, arguments));
-  ATTUNE_RETURN_IF_ERROR(MakeSiteStudy(folder, identity.site(), held).status());
+  ATTUNE_ASSIGN_OR_RETURN(const SiteStudy study, MakeSiteStudy(home, identity.site(), held));
   std::cout << DescribeManifest(held, identity.site());
   if (held.manifest.config().method().combat().missing() == v1::MISSING_VALUES_ALLOW) {
     std::cout << "missing      each feature is summed over the people who have it, so differences between features can tell of "
                  "those who have not; sent only with --allow-missing, and then not where features differ in 1 to "
-              << kMinCell - 1 << " people, unless --allow-missing-any-difference\n";
+              << study.policy.min_cell() - 1 << " people, unless --allow-missing-any-difference\n";
   }
-  ATTUNE_RETURN_IF_ERROR(Confirm(arguments, held));
   v1::Approval approval;
   approval.set_manifest_sha256(held.sha256);
   approval.set_time(absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::Now(), absl::UTCTimeZone()));
   approval.set_allow_missing(AllowMissingOf(arguments));
+  approval.set_allow_reference_batch(arguments.allow_reference_batch);
+  approval.set_override_ledger(arguments.override_ledger);
+  ATTUNE_RETURN_IF_ERROR(CheckWithinPolicy(study, approval));
+  ATTUNE_RETURN_IF_ERROR(Confirm(arguments, held));
   ATTUNE_RETURN_IF_ERROR(folder.Approve(CanonicalBytes(held.manifest), approval));
   spdlog::info("approved study '{}', manifest {}", arguments.study, held.sha256);
   return absl::OkStatus();
@@ -99,6 +119,12 @@ void AddApprove(CLI::App* app, const Globals* globals, Action* action) {
       ->add_flag("--allow-missing-any-difference", arguments->any_difference,
                  "the same, even where features differ in a few people only")
       ->excludes(allow);
+  command->add_flag("--allow-reference-batch", arguments->allow_reference_batch,
+                    "agree that, under pooled, every site learns the parameters of this site's reference batch");
+  command
+      ->add_option("--override-ledger", arguments->override_ledger,
+                   "release although the ledger's rules refuse; the reason goes on record")
+      ->check([](const std::string& reason) { return IsOneLine(reason) ? "" : "needs a reason, in one line"; });
   command->add_flag("--yes", arguments->yes, "do not ask");
   command->add_option("--patience", arguments->patience, "seconds to go on trying when the coordinator cannot be reached");
   command->callback([=] { *action = [=] { return Approve(*globals, *arguments); }; });

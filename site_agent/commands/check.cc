@@ -11,6 +11,9 @@
 #include "site_agent/describe.h"
 #include "site_agent/design_notes.h"
 #include "site_agent/gate.h"
+#include "site_agent/policy.h"
+#include "site_agent/policy_rules.h"
+#include "site_agent/survey.h"
 
 namespace attune {
 namespace {
@@ -20,21 +23,18 @@ struct Arguments {
   std::string site;
 };
 
-// A file, or a study by name: what this site has of it, else what the coordinator says.
-absl::StatusOr<v1::StudyConfig> ConfigOf(const Home& home, const std::string& study) {
-  if (FileExists(study)) return ReadStudyFile(study);
-  if (!IsPlainName(study)) return absl::NotFoundError(absl::StrCat("there is no study file '", study, "'"));
-  ATTUNE_ASSIGN_OR_RETURN(const StudyFolder folder, home.Study(study));
-  if (auto kept = folder.ReadStudy(); kept.ok()) return kept->config();
-  ATTUNE_ASSIGN_OR_RETURN(const v1::AgentIdentity identity, home.ReadIdentity());
-  ATTUNE_ASSIGN_OR_RETURN(const auto courier, Connect(home, identity, std::nullopt));
-  ATTUNE_ASSIGN_OR_RETURN(const v1::GetStudyReply reply, AskForStudy(folder, study, courier.get()));
-  return reply.config();
+// The policy in force. Without one, the strictest thresholds, so that notes tell of whatever may be refused.
+absl::StatusOr<v1::SitePolicy> PolicyOf(const Home& home, std::vector<std::string>* notes) {
+  if (FileExists(home.PolicyPath())) return ReadPolicy(home.PolicyPath());
+  notes->push_back("this site has no policy yet: nothing can leave it before 'attune-site policy init'");
+  v1::SitePolicy policy = DefaultPolicy();
+  policy.set_missing(v1::MISSING_PERMISSION_ALLOW);
+  return policy;
 }
 
 absl::Status Check(const Globals& globals, const Arguments& arguments) {
   const Home home(globals.dir);
-  ATTUNE_ASSIGN_OR_RETURN(const v1::StudyConfig config, ConfigOf(home, arguments.study));
+  ATTUNE_ASSIGN_OR_RETURN(const v1::StudyConfig config, StudyConfigOf(home, arguments.study));
   std::string site = arguments.site;
   if (site.empty()) {
     const auto identity = home.ReadIdentity();
@@ -48,15 +48,27 @@ absl::Status Check(const Globals& globals, const Arguments& arguments) {
   std::vector<std::string> notes = data.notes();
   ATTUNE_ASSIGN_OR_RETURN(const std::vector<std::string> design, DescribeDesign(CovariatesOf(config), data));
   notes.insert(notes.end(), design.begin(), design.end());
-  ATTUNE_ASSIGN_OR_RETURN(const std::vector<std::string> rare, DescribeRareLevels(CovariatesOf(config), data, kMinCell));
+  ATTUNE_ASSIGN_OR_RETURN(const v1::SitePolicy policy, PolicyOf(home, &notes));
+  const std::vector<Covariate> covariates = CovariatesOf(config);
+  const SurveyOptions options{.missing = config.method().combat().missing() == v1::MISSING_VALUES_ALLOW};
+  ATTUNE_ASSIGN_OR_RETURN(const std::vector<BatchSurvey> people,
+                          SurveyPeople(covariates, data.features().size(), data, options));
+  const std::vector<std::string> rare = DescribeRareLevels(covariates, people, policy.min_cell());
   notes.insert(notes.end(), rare.begin(), rare.end());
-  const absl::Status missing = CheckMissing(config, ApprovalOfMissingValues(), data.features(), data);
+  const absl::Status missing = CheckMissing(config, policy, std::nullopt, data.features(), data);
   if (!missing.ok() && !absl::IsPermissionDenied(missing)) return missing;
-  if (!missing.ok()) notes.emplace_back(missing.message());
+  std::vector<RuleResult> rules = {{"", missing}};
+  if (FileExists(home.PolicyPath())) {
+    rules = JudgePolicy(policy, config, data.features(), people);
+    rules.push_back({"", missing});
+  }
+  for (const RuleResult& rule : rules) {
+    if (!rule.result.ok()) notes.push_back(absl::StrCat("would be refused: ", rule.result.message()));
+  }
   for (const std::string& note : notes) std::cout << "\nnote: " << note;
   if (!notes.empty()) std::cout << "\n";
   ATTUNE_RETURN_IF_ERROR(CheckBatchSizes(config, data.batches()));
-  return CheckFewestPeople(data.batches());
+  return SubjectsRule(policy, data.features(), people).result;
 }
 
 }  // namespace

@@ -8,7 +8,11 @@
 #include <thread>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "common/base/files.h"
 #include "common/base/status.h"
+#include "common/base/text.h"
+#include "common/wire/manifest.h"
 #include "common/wire/yaml.h"
 
 namespace attune {
@@ -24,6 +28,17 @@ std::optional<absl::Duration> PatienceOf(double seconds) {
 
 void LogNotes(const SiteData& data) {
   for (const std::string& note : data.notes()) spdlog::info("{}", note);
+}
+
+absl::StatusOr<v1::StudyConfig> StudyConfigOf(const Home& home, const std::string& study) {
+  if (FileExists(study)) return ReadStudyFile(study);
+  if (!IsPlainName(study)) return absl::NotFoundError(absl::StrCat("there is no study file '", study, "'"));
+  ATTUNE_ASSIGN_OR_RETURN(const StudyFolder folder, home.Study(study));
+  if (auto kept = folder.ReadStudy(); kept.ok()) return kept->config();
+  ATTUNE_ASSIGN_OR_RETURN(const v1::AgentIdentity identity, home.ReadIdentity());
+  ATTUNE_ASSIGN_OR_RETURN(const auto courier, Connect(home, identity, std::nullopt));
+  ATTUNE_ASSIGN_OR_RETURN(const v1::GetStudyReply reply, AskForStudy(folder, study, courier.get()));
+  return reply.config();
 }
 
 absl::StatusOr<SiteTables> OpenHomeTables(const Globals& globals, const std::string& site, const v1::StudyConfig& study,

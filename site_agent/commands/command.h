@@ -40,6 +40,8 @@ void AddRun(CLI::App* app, const Globals* globals, Action* action);
 void AddAnswer(CLI::App* app, const Globals* globals, Action* action);
 void AddApply(CLI::App* app, const Globals* globals, Action* action);
 void AddLocal(CLI::App* app, const Globals* globals, Action* action);
+void AddPolicy(CLI::App* app, const Globals* globals, Action* action);
+void AddLedger(CLI::App* app, const Globals* globals, Action* action);
 
 // ---- What several commands do alike. ----
 
@@ -48,6 +50,9 @@ std::optional<absl::Duration> PatienceOf(double seconds);
 
 // Tells on stderr what was set aside or merged when tables were read.
 void LogNotes(const SiteData& data);
+
+// A study file, or a study by name: what this site has of it, else what the coordinator says.
+absl::StatusOr<v1::StudyConfig> StudyConfigOf(const Home& home, const std::string& study);
 
 // The tables that the home's site.yaml names, in the terms of a study; `features` as in SiteDataOptions.
 absl::StatusOr<SiteTables> OpenHomeTables(const Globals& globals, const std::string& site, const v1::StudyConfig& study,

@@ -44,6 +44,8 @@ int Main(int argc, char** argv) {
   attune::AddAnswer(&app, &globals, &action);
   attune::AddApply(&app, &globals, &action);
   attune::AddLocal(&app, &globals, &action);
+  attune::AddPolicy(&app, &globals, &action);
+  attune::AddLedger(&app, &globals, &action);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

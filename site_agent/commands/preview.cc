@@ -16,7 +16,6 @@
 #include "site_agent/answer.h"
 #include "site_agent/commands/command.h"
 #include "site_agent/describe.h"
-#include "site_agent/design_notes.h"
 #include "site_agent/gate.h"
 
 namespace attune {
@@ -79,18 +78,20 @@ absl::Status Preview(const Globals& globals, const Arguments& arguments) {
   ATTUNE_ASSIGN_OR_RETURN(const auto courier, Connect(home, identity, PatienceOf(arguments.patience)));
   ATTUNE_ASSIGN_OR_RETURN(const v1::GetStudyReply reply, AskForStudy(folder, arguments.study, courier.get()));
   ATTUNE_ASSIGN_OR_RETURN(HeldManifest held, ManifestOf(reply, identity, arguments.study));
-  ATTUNE_ASSIGN_OR_RETURN(const SiteStudy study, MakeSiteStudy(folder, identity.site(), std::move(held)));
+  ATTUNE_ASSIGN_OR_RETURN(const SiteStudy study, MakeSiteStudy(home, identity.site(), std::move(held)));
   ATTUNE_ASSIGN_OR_RETURN(const SiteTables tables,
                           OpenHomeTables(globals, identity.site(), study.held.manifest.config(), study.facts.features));
   LogNotes(*tables.data);
   ATTUNE_ASSIGN_OR_RETURN(const Question question, study.method->Begin(study.facts));
   const bool pooled = study.facts.release == Release::kPooled;
-  std::cout << DescribeManifest(study.held, identity.site()) << "\n"
-            << DescribeBatches(tables.data->batches()) << "\nRound 1 sends, "
-            << (pooled ? "once, added up over the batches of this site:\n" : "for each batch:\n")
-            << DescribeForm(question.form);
+  std::cout
+      << DescribeManifest(study.held, identity.site()) << "\n"
+      << DescribeBatches(tables.data->batches()) << "\nRound 1 sends, "
+      << (pooled ? "once, added up over the batches of this site and masked, so that only the sum over all sites can be read:\n"
+                 : "for each batch, to be read by the coordinator:\n")
+      << DescribeForm(question.form);
   ATTUNE_ASSIGN_OR_RETURN(std::vector<RuleResult> rules, JudgeRules(study, tables, question));
-  if (study.facts.release == Release::kPooled) {
+  if (pooled) {
     rules.push_back({"pooled sums are masked", CheckRelease(study.held.manifest, /*plain_sums=*/false)});
   }
   absl::Status refused;
@@ -100,9 +101,6 @@ absl::Status Preview(const Globals& globals, const Arguments& arguments) {
     if (!rule.result.ok()) std::cout << "           " << rule.result.message() << "\n";
     refused.Update(rule.result);
   }
-  ATTUNE_ASSIGN_OR_RETURN(const std::vector<std::string> rare,
-                          DescribeRareLevels(study.facts.covariates, *tables.data, kMinCell));
-  for (const std::string& note : rare) std::cout << "note: " << note << "\n";
   const absl::Status approved = CheckApproved(study.name(), study.held.sha256, study.approval);
   std::cout << "\n"
             << (!refused.ok()   ? "Refused: nothing would be sent."
@@ -113,11 +111,18 @@ absl::Status Preview(const Globals& globals, const Arguments& arguments) {
   ATTUNE_RETURN_IF_ERROR(refused);
   if (arguments.out.empty()) return absl::OkStatus();
 
-  ATTUNE_ASSIGN_OR_RETURN(const auto filled, AnswerQuestion(*study.method, study.facts, question, study.batches, *tables.data,
-                                                            {}, globals.Threads()));
-  // Under pooled the rules above have refused.
-  ATTUNE_RETURN_IF_ERROR(WriteValues(arguments.out, filled, study.facts.features));
-  spdlog::info("every number that would leave is in {}", arguments.out);
+  ATTUNE_ASSIGN_OR_RETURN(
+      auto parts, AnswerQuestion(*study.method, study.facts, question, study.batches, *tables.data, {}, globals.Threads()));
+  if (pooled) {
+    ATTUNE_ASSIGN_OR_RETURN(parts[kSumPart], SumOf(question.form, parts));
+  }
+  ATTUNE_RETURN_IF_ERROR(WriteValues(arguments.out, parts, study.facts.features));
+  if (pooled) {
+    spdlog::info("this site's numbers are in {}, by batch and added up ('{}'); only the latter leave, and masked",
+                 arguments.out, kSumPart);
+  } else {
+    spdlog::info("every number that would leave is in {}", arguments.out);
+  }
   return absl::OkStatus();
 }
 
@@ -127,7 +132,8 @@ void AddPreview(CLI::App* app, const Globals* globals, Action* action) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App* command = app->add_subcommand("preview", "Show exactly what round 1 of a study would send; sends none of it");
   command->add_option("study", arguments->study, "the study's name")->required();
-  command->add_option("--out", arguments->out, "a .tsv file for every number that would leave");
+  command->add_option("--out", arguments->out,
+                      "a .tsv file for every number that would leave; under pooled, as it is before it is masked");
   command->add_option("--patience", arguments->patience, "seconds to go on trying when the coordinator cannot be reached");
   command->callback([=] { *action = [=] { return Preview(*globals, *arguments); }; });
 }

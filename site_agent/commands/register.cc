@@ -10,6 +10,9 @@
 #include "common/wire/manifest.h"
 #include "site_agent/commands/command.h"
 #include "site_agent/gate.h"
+#include "site_agent/policy.h"
+#include "site_agent/policy_rules.h"
+#include "site_agent/survey.h"
 
 namespace attune {
 namespace {
@@ -21,7 +24,10 @@ struct Arguments {
 
 absl::Status Register(const Globals& globals, const Arguments& arguments) {
   const Home home(globals.dir);
+  ATTUNE_ASSIGN_OR_RETURN(const v1::SitePolicy policy, ReadPolicy(home.PolicyPath()));
   ATTUNE_ASSIGN_OR_RETURN(const v1::AgentIdentity identity, home.ReadIdentity());
+  // By folder a site may not know its consortium's name before there is a manifest.
+  if (!identity.consortium().empty()) ATTUNE_RETURN_IF_ERROR(CheckPermissive(policy, identity.consortium()));
   ATTUNE_ASSIGN_OR_RETURN(const StudyFolder folder, home.Study(arguments.study));
   ATTUNE_ASSIGN_OR_RETURN(const auto courier, Connect(home, identity, PatienceOf(arguments.patience)));
   ATTUNE_ASSIGN_OR_RETURN(const v1::GetStudyReply reply, AskForStudy(folder, arguments.study, courier.get()));
@@ -29,7 +35,10 @@ absl::Status Register(const Globals& globals, const Arguments& arguments) {
   LogNotes(*tables.data);
   // What would be refused when the study runs is better said now.
   ATTUNE_RETURN_IF_ERROR(CheckBatchSizes(reply.config(), tables.data->batches()));
-  ATTUNE_RETURN_IF_ERROR(CheckFewestPeople(tables.data->batches()));
+  const SurveyOptions options{.missing = reply.config().method().combat().missing() == v1::MISSING_VALUES_ALLOW};
+  ATTUNE_ASSIGN_OR_RETURN(const std::vector<BatchSurvey> people,
+                          SurveyPeople(CovariatesOf(reply.config()), tables.data->features().size(), *tables.data, options));
+  ATTUNE_RETURN_IF_ERROR(FirstBroken(JudgePolicy(policy, reply.config(), tables.data->features(), people)));
   v1::RegisterRequest request;
   request.set_study(arguments.study);
   for (const BatchCount& batch : tables.data->batches()) request.add_batches(LabelOf(batch.batch));

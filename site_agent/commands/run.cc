@@ -4,9 +4,11 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/files.h"
 #include "common/base/status.h"
+#include "common/wire/manifest.h"
 #include "site_agent/agent.h"
 #include "site_agent/commands/command.h"
 #include "site_agent/gate.h"
+#include "site_agent/policy.h"
 
 namespace attune {
 namespace {
@@ -18,14 +20,28 @@ struct Arguments {
   bool plain_sums = false;
 };
 
+// A manifest that policy.yaml lists needs nobody to approve it, but this site has to have it.
+absl::Status FetchWhatThePolicyApproves(const Home& home, const v1::AgentIdentity& identity, const std::string& study,
+                                        Courier* courier) {
+  ATTUNE_ASSIGN_OR_RETURN(const v1::SitePolicy policy, ReadPolicy(home.PolicyPath()));
+  ATTUNE_ASSIGN_OR_RETURN(const StudyFolder folder, home.Study(study));
+  const auto approval = folder.ReadApproval();
+  if (policy.approved_manifests().empty() || (approval.ok() && !approval->by_policy())) return absl::OkStatus();
+  ATTUNE_ASSIGN_OR_RETURN(const v1::GetStudyReply reply, AskForStudy(folder, study, courier));
+  ATTUNE_ASSIGN_OR_RETURN(const HeldManifest held, ManifestOf(reply, identity, study));
+  if (!ApprovesManifest(policy, held.sha256)) return absl::OkStatus();
+  return folder.Approve(CanonicalBytes(held.manifest), ApprovalByPolicy(held.sha256));
+}
+
 absl::Status Run(const Globals& globals, const Arguments& arguments) {
   const Home home(globals.dir);
   ATTUNE_ASSIGN_OR_RETURN(const v1::AgentIdentity identity, home.ReadIdentity());
+  ATTUNE_ASSIGN_OR_RETURN(const auto courier, Connect(home, identity, PatienceOf(arguments.patience)));
+  ATTUNE_RETURN_IF_ERROR(FetchWhatThePolicyApproves(home, identity, arguments.study, courier.get()));
   ATTUNE_ASSIGN_OR_RETURN(const SiteStudy study, OpenApprovedStudy(home, identity.site(), arguments.study));
   ATTUNE_ASSIGN_OR_RETURN(const SiteTables tables,
                           OpenHomeTables(globals, identity.site(), study.held.manifest.config(), study.facts.features));
   LogNotes(*tables.data);
-  ATTUNE_ASSIGN_OR_RETURN(const auto courier, Connect(home, identity, PatienceOf(arguments.patience)));
   RunOptions options{.threads = globals.Threads(), .force = globals.force, .plain_sums = arguments.plain_sums};
   if (study.held.manifest.has_aggregation()) {
     ATTUNE_ASSIGN_OR_RETURN(options.signer.key_pem, ReadFile(home.IdentityFile("key.pem")));

@@ -41,6 +41,7 @@ class ConsortiumTest : public ::testing::Test {
   void SetUp() override {
     ASSERT_OK(SyntheticConsortium(1).Write(temp_ / "data"));
     ASSERT_OK_AND_ASSIGN(sites_, SplitBySite(SyntheticConsortium::DataIn(temp_ / "data"), temp_ / "sites"));
+    for (const std::string& site : sites_) WritePolicy(temp_ / ("sites/" + site));
     const ProgramResult pki = Coordinator({"--quiet", "pki", "init", "--consortium", "net", "--host", "127.0.0.1"});
     ASSERT_EQ(pki.exit_code, 0) << pki.output;
     fingerprint_ = std::string(absl::StripAsciiWhitespace(pki.output));
@@ -136,7 +137,7 @@ TEST_F(ConsortiumTest, AsTheReadmeSetsItUp) {
   const std::string preview_file = temp_ / "preview.tsv";
   const ProgramResult preview = Site("davos", {"preview", "demo", "--out", preview_file});
   ASSERT_EQ(preview.exit_code, 0) << preview.output;
-  EXPECT_THAT(preview.output, AllOf(HasSubstr(manifest_), HasSubstr("passed   this site: no sums over fewer than 5 people"),
+  EXPECT_THAT(preview.output, AllOf(HasSubstr(manifest_), HasSubstr("passed   at least 10 people behind every sum"),
                                     HasSubstr("Not approved yet"), Not(HasSubstr("REFUSED"))));
   EXPECT_EQ(Site("davos", {"run", "demo"}).exit_code, 4) << "nobody approved";
   EXPECT_EQ(Site("davos", {"preview", "demo", "--out", preview_file}).exit_code, 6);
@@ -168,6 +169,10 @@ TEST_F(ConsortiumTest, AsTheReadmeSetsItUp) {
     }
   }
   EXPECT_EQ(blocks, previewed.size());
+  const ProgramResult ledger = Site("davos", {"ledger"});
+  EXPECT_EQ(ledger.exit_code, 0) << ledger.output;
+  EXPECT_THAT(ledger.output, AllOf(HasSubstr(absl::StrCat("demo\t", manifest_)), HasSubstr("davos/mr750, davos/skyra\tn/a"),
+                                   Not(HasSubstr("sub-"))));
 
   // The numbers of the simulator.
   EXPECT_TRUE(fs::exists(temp_ / "sites/davos/derivatives/demo/model.json"));
@@ -269,12 +274,13 @@ TEST_F(ConsortiumTest, MissingValues_NeedApprovalByName) {
     absl::StrAppend(&text, absl::StrJoin(row, "\t"), "\n");
   }
   temp_.Write("sites/davos/features-1.tsv", text);
+  for (const std::string& site : sites_) WritePolicy(temp_ / ("sites/" + site), "release: per_batch\nmissing: allow\n");
   ASSERT_NO_FATAL_FAILURE(Prepare(temp_.Write(
       "study.yaml", "study: demo\nbatch: scanner\nfeatures: {table: {columns: \"*\"}}\nmethod: {combat: {missing: allow}}\n")));
   const ProgramResult preview = Site("davos", {"preview", "demo", "--out", temp_ / "preview.tsv"});
   EXPECT_EQ(preview.exit_code, 4) << preview.output;
   EXPECT_THAT(preview.output,
-              AllOf(HasSubstr("REFUSED  missing values: no feature that only 1 to 4"), HasSubstr("differ in 1")));
+              AllOf(HasSubstr("REFUSED  missing values: no two features whose people differ in 1 to 4"), HasSubstr("differ in 1")));
   EXPECT_FALSE(fs::exists(temp_ / "preview.tsv"));
 
   const auto approve = [&](const std::vector<std::string>& flags) {
@@ -293,6 +299,8 @@ TEST_F(ConsortiumTest, MissingValues_NeedApprovalByName) {
   EXPECT_THAT(Coordinator({"study", "show", "demo"}).output, HasSubstr("refused_by_policy"));
   EXPECT_THAT(temp_.Read("serve.log"), Not(HasSubstr("differ in"))) << "only that it was refused is told";
 
+  EXPECT_EQ(approve({"--allow-missing-any-difference"}), 4) << "an approval goes no further than the policy";
+  WritePolicy(temp_ / "sites/davos", "release: per_batch\nmissing: any_difference\n");
   ASSERT_EQ(approve({"--allow-missing-any-difference"}), 0);
   for (const std::string& site : sites_) {
     if (site == "davos") continue;
@@ -300,6 +308,67 @@ TEST_F(ConsortiumTest, MissingValues_NeedApprovalByName) {
   }
   ASSERT_NO_FATAL_FAILURE(RunAll());
   EXPECT_EQ(ReadNaive(temp_ / "sites/davos/derivatives/demo/desc-harmonized_features.tsv").rows[3][2], "n/a");
+}
+
+TEST_F(ConsortiumTest, Policy_WithoutOneNothingLeaves) {
+  ASSERT_NO_FATAL_FAILURE(Prepare(SyntheticConsortium::StudyFileIn(temp_ / "data")));
+  ASSERT_EQ(Site("davos", {"approve", "demo", "--hash", manifest_}).exit_code, 0);
+  fs::remove(temp_ / "sites/davos/policy.yaml");
+  ASSERT_EQ(Coordinator({"export", "demo", "--out", temp_ / "export"}).exit_code, 0);
+  const std::vector<std::vector<std::string>> commands = {
+      {"register", "demo"},
+      {"preview", "demo"},
+      {"approve", "demo", "--yes"},
+      {"run", "demo"},
+      {"answer", "--manifest", temp_ / "export/manifest.bin", "--out", temp_ / "answer"}};
+  for (const std::vector<std::string>& command : commands) {
+    const ProgramResult result = Site("davos", command);
+    EXPECT_EQ(result.exit_code, 3) << command[0] << result.output;
+    EXPECT_THAT(result.output, HasSubstr("attune-site policy init")) << command[0];
+  }
+  EXPECT_FALSE(fs::exists(temp_ / "answer"));
+  EXPECT_EQ(Site("davos", {"check", "demo"}).exit_code, 0) << "sends nothing";
+
+  // A policy that allows nothing, then one that allows what the study asks.
+  ASSERT_EQ(Site("davos", {"policy", "init"}).exit_code, 0);
+  EXPECT_EQ(Site("davos", {"policy", "init"}).exit_code, 6);
+  EXPECT_THAT(Site("davos", {"policy", "show"}).output, HasSubstr("studies             none is allowed"));
+  const ProgramResult refused = Site("davos", {"preview", "demo"});
+  EXPECT_EQ(refused.exit_code, 4) << refused.output;
+  EXPECT_THAT(refused.output, HasSubstr("does not allow the study demo"));
+  ASSERT_EQ(Site("davos", {"policy", "init", "--study", "demo", "--force"}).exit_code, 0);
+  const ProgramResult allowed = Site("davos", {"preview", "demo"});
+  EXPECT_EQ(allowed.exit_code, 0) << allowed.output;
+
+  // The simulator's policy counts only there.
+  WritePolicy(temp_ / "sites/davos", "release: per_batch\npermissive_test: true\n");
+  for (const char* command : {"register", "preview", "run"}) {
+    const ProgramResult result = Site("davos", {command, "demo"});
+    EXPECT_EQ(result.exit_code, 4) << result.output;
+    EXPECT_THAT(result.output, HasSubstr("only in attune-simulate")) << command;
+  }
+}
+
+TEST_F(ConsortiumTest, Policy_ApprovesAManifestAndOverridesTheLedger) {
+  ASSERT_NO_FATAL_FAILURE(Prepare(SyntheticConsortium::StudyFileIn(temp_ / "data")));
+  for (const std::string& site : sites_) {
+    WritePolicy(temp_ / ("sites/" + site), absl::StrCat("release: per_batch\napproved_manifests: ", manifest_, "\n"));
+  }
+  ASSERT_NO_FATAL_FAILURE(RunAll());
+
+  // Another study on the same people.
+  std::string study = ReadText(SyntheticConsortium::StudyFileIn(temp_ / "data"));
+  study.replace(study.find("study: demo"), 11, "study: next");
+  ASSERT_EQ(Coordinator({"study", "create", temp_.Write("next.yaml", study)}).exit_code, 0);
+  for (const std::string& site : sites_) ASSERT_EQ(Site(site, {"register", "next"}).exit_code, 0);
+  ASSERT_EQ(Coordinator({"study", "start", "next"}).exit_code, 0);
+  const ProgramResult preview = Site("davos", {"preview", "next"});
+  EXPECT_EQ(preview.exit_code, 4) << preview.output;
+  EXPECT_THAT(preview.output, HasSubstr("released 1 times before (study 'demo' of"));
+  ASSERT_EQ(Site("davos", {"approve", "next", "--yes", "--override-ledger", "agreed on Monday"}).exit_code, 0);
+  const ProgramResult overridden = Site("davos", {"preview", "next"});
+  EXPECT_EQ(overridden.exit_code, 0) << overridden.output;
+  EXPECT_THAT(overridden.output, HasSubstr("overridden, \"agreed on Monday\""));
 }
 
 }  // namespace

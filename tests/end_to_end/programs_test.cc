@@ -301,7 +301,7 @@ TEST(Simulate, RealConfoundedSites_AreNamed) {
   }
   const ProgramResult run =
       Simulate(temp / "out",
-               {"--quiet", "--study",
+               {"--quiet", "--policy", "permissive-test", "--study",
                 temp.Write("study.yaml", Study("covariates:\n  - {name: age, type: continuous}\n  - {name: dx, type: "
                                                "categorical, levels: [control, autism]}\nmethod: {combat: {}}\n")),
                 "--participants", temp.Write("participants.tsv", participants), "--features", temp.Write("f.tsv", features)});
@@ -309,6 +309,36 @@ TEST(Simulate, RealConfoundedSites_AreNamed) {
   EXPECT_THAT(run.output, HasSubstr("dx[autism]"));
   EXPECT_THAT(run.output, HasSubstr("CMU/all"));
   EXPECT_THAT(run.output, HasSubstr("OLIN/all"));
+}
+
+TEST(Simulate, WhatARealSiteWouldRefuse_RunsUnderThePermissivePolicy) {
+  const TempFolder temp;
+  const auto of_two_sites = [&](const std::string& name, const std::string& keep) {
+    const NaiveTable table = ReadNaive(Out() + "/data/" + name);
+    std::string text = absl::StrCat(absl::StrJoin(table.header, "\t"), "\n");
+    const NaiveTable people = ReadNaive(Out() + "/data/participants.tsv");
+    for (std::size_t row = 0; row < table.rows.size(); ++row) {
+      const std::string& site = people.rows[row][people.Column("site")];
+      if (absl::StrContains(keep, site)) absl::StrAppend(&text, absl::StrJoin(table.rows[row], "\t"), "\n");
+    }
+    return temp.Write(name, text);
+  };
+  const std::vector<std::string> arguments = {"--quiet",
+                                              "--study",
+                                              Out() + "/data/study.yaml",
+                                              "--participants",
+                                              of_two_sites("participants.tsv", "aachen davos"),
+                                              "--features",
+                                              of_two_sites("thickness.tsv", "aachen davos")};
+  const ProgramResult refused = Simulate(temp / "out", arguments);
+  EXPECT_EQ(refused.exit_code, 4) << refused.output;
+  EXPECT_THAT(refused.output, HasSubstr("2 sites, fewer than the 3"));
+  EXPECT_THAT(refused.output, HasSubstr("give --policy permissive-test"));
+  EXPECT_FALSE(fs::exists(temp / "out"));
+  std::vector<std::string> permissive = arguments;
+  permissive.insert(permissive.end(), {"--policy", "permissive-test"});
+  const ProgramResult run = Simulate(temp / "out", permissive);
+  EXPECT_EQ(run.exit_code, 0) << run.output;
 }
 
 TEST(Simulate, SmallBatchesMeanOnly_AreToldAndKeepTheirScale) {

@@ -45,6 +45,10 @@ ProgramResult Simulate(const std::string& out, std::vector<std::string> argument
   return RunProgram("attune-simulate", arguments);
 }
 
+void WritePolicy(const std::string& site_folder, const std::string& more) {
+  WriteText(site_folder + "/policy.yaml", "studies: \"*\"\nmethods: \"*\"\ncovariates: \"*\"\nfeatures: \"*\"\n" + more);
+}
+
 std::map<std::string, std::string> FilesBelow(const std::string& folder, const std::vector<std::string>& without) {
   std::map<std::string, std::string> files;
   if (!fs::is_directory(folder)) return files;

@@ -21,6 +21,9 @@ ProgramResult RunProgram(const std::string& program, const std::vector<std::stri
 // Runs attune-simulate into `out`.
 ProgramResult Simulate(const std::string& out, std::vector<std::string> arguments);
 
+// A site's policy.yaml with every list open, and `more` lines.
+void WritePolicy(const std::string& site_folder, const std::string& more = "release: per_batch\n");
+
 std::string ProgramPath(const std::string& program);
 
 // Every file below `folder` by its path from there, as bytes. Files whose name ends in one of `without` are left out.

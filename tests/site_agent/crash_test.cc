@@ -54,7 +54,7 @@ TEST_P(CrashTest, Run_KilledAndStartedAgain) {
 }
 
 INSTANTIATE_TEST_SUITE_P(EveryPoint, CrashTest,
-                         ::testing::Values("site.own_written", "site.answer_written", "site.submitted",
+                         ::testing::Values("site.release_recorded", "site.own_written", "site.answer_written", "site.submitted",
                                            "site.correction_fetched", "site.harmonizing", "site.output_staged",
                                            "site.model_written", "site.harmonized", "site.reported"),
                          [](const auto& each) { return std::string(each.param).substr(5); });

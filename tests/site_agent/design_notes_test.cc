@@ -36,19 +36,6 @@ TEST(DesignNotesTest, DescribeDesign_ConstantWithinBatches) {
               ElementsAre(AllOf(HasSubstr("dx[case]"), Not(HasSubstr("age")))));
 }
 
-TEST(DesignNotesTest, DescribeRareLevels_HeldOrLackedByFew) {
-  // s/1: two of four have the case, s/2: all three have it.
-  const testing::MemoryCohort cohort = Cohort({{1, 0}, {2, 1}, {4, 1}, {3, 1}, {9, 1}, {7, 1}, {5, 0}});
-  EXPECT_THAT(*DescribeRareLevels(kCovariates, cohort, 2), IsEmpty());
-  EXPECT_THAT(*DescribeRareLevels(kCovariates, cohort, 3),
-              ElementsAre(HasSubstr("in batch 's/1', only 2 of 4 people have dx: control"),
-                          HasSubstr("in batch 's/1', only 2 of 4 people have dx: case")));
-  const testing::MemoryCohort one = Cohort({{1, 0}, {2, 0}, {4, 0}, {3, 0}, {9, 1}, {7, 0}, {5, 0}});
-  EXPECT_THAT(*DescribeRareLevels(kCovariates, one, 2),
-              ElementsAre(HasSubstr("in batch 's/1', only 1 of 4 people have not dx: control"),
-                          HasSubstr("in batch 's/1', only 1 of 4 people have dx: case")));
-}
-
 TEST(DesignNotesTest, DescribeDesign_Dependent) {
   EXPECT_THAT(*DescribeDesign(kCovariates, Cohort({{10, 0}, {20, 1}, {20, 1}, {10, 0}, {10, 0}, {20, 1}})),
               ElementsAre(HasSubstr("not independent of each other")));

@@ -3,6 +3,8 @@
 
 #include <limits>
 
+#include "common/kernel/fold.h"
+#include "site_agent/policy.h"
 #include "tests/site_agent/study_fixture.h"
 
 namespace attune {
@@ -63,10 +65,40 @@ TEST(GateTest, CheckBatchSizes_BelowTheThreshold) {
   EXPECT_OK(CheckBatchSizes(config, batches));
 }
 
-TEST(GateTest, CheckFewestPeople_WhateverTheStudySays) {
-  EXPECT_OK(CheckFewestPeople({{"a/one", 9, 5, 0}}));
-  EXPECT_THAT(CheckFewestPeople({{"a/one", 9, 5, 0}, {"a/two", 9, 4, 0}}),
-              StatusIs(absl::StatusCode::kPermissionDenied, AllOf(HasSubstr("'a/two' has 4"), HasSubstr("fewer than 5"))));
+TEST(GateTest, CheckBody_NothingBeyondWhatTheMethodAsks) {
+  v1::Manifest manifest = testing::MakeManifest();
+  manifest.mutable_config()->set_release(v1::RELEASE_POOLED);
+  const StudyAtSite at(manifest);
+  const Method& method = *at.study->method;
+  // Round 2 as the coordinator asks it, from everybody's round 1.
+  ASSERT_OK_AND_ASSIGN(const Question first, method.Begin(at.study->facts));
+  ASSERT_OK_AND_ASSIGN(auto filled, AnswerQuestion(method, at.study->facts, first, {"a/one", "a/two"}, *at.tables.data, {}, 1));
+  const SiteState state{{filled.at("a/one")}};
+  ASSERT_OK_AND_ASSIGN(const auto others, AnswerQuestion(method, at.study->facts, first, {"b/one", "b/two"}, at.others, {}, 1));
+  filled.insert(others.begin(), others.end());
+  ASSERT_OK_AND_ASSIGN(const Answers answers, AddUp(first.form, Release::kPooled, filled));
+  ASSERT_OK_AND_ASSIGN(const auto next, method.Next(at.study->facts, first, answers));
+  const Question& second = std::get<Question>(next);
+  EXPECT_OK(CheckBody(method, at.study->facts, second, "a/one", state));
+
+  const auto with_body = [&](const Form& form) {
+    Question bent{second.round, second.form, Blocks::Zero(form)};
+    for (const BlockSpec& spec : second.body.form()) {
+      bent.body.Mutable(spec.name).block(0, 0, spec.rows, spec.cols) = second.body[spec.name];
+    }
+    return CheckBody(method, at.study->facts, bent, "a/one", state);
+  };
+  EXPECT_OK(with_body(second.body.form()));
+  Form extra = second.body.form();
+  extra.push_back({.name = "weights", .rows = 24, .cols = 1});
+  EXPECT_THAT(with_body(extra), StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr("does not ask")));
+  Form longer = second.body.form();
+  longer.front().rows += 1;
+  EXPECT_THAT(with_body(longer), StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr("does not ask")));
+  Question asks_more = second;
+  asks_more.form.push_back({.name = "more", .rows = 1, .cols = 3});
+  EXPECT_THAT(CheckBody(method, at.study->facts, asks_more, "a/one", state),
+              StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr("does not ask")));
 }
 
 TEST(GateTest, CheckGate_FewPeopleInAStudyOfSmallBatches) {
@@ -74,6 +106,8 @@ TEST(GateTest, CheckGate_FewPeopleInAStudyOfSmallBatches) {
     v1::Manifest manifest = testing::MakeManifest();
     manifest.mutable_config()->mutable_method()->mutable_combat()->set_small_batches(v1::SMALL_BATCHES_MEAN_ONLY);
     StudyAtSite at(manifest);
+    at.study->policy.set_min_subjects(5);
+    at.study->policy.set_max_param_ratio(0.5);
     std::vector<testing::Row> rows = testing::RowsOf("a");
     rows.resize(12 + static_cast<std::size_t>(people));  // of the second scanner only so many
     at.SetRows(rows);
@@ -91,15 +125,17 @@ class MissingTest : public ::testing::Test {
  protected:
   MissingTest() : config_(testing::MakeManifest().config()), rows_(testing::RowsOf("a")) {
     config_.mutable_method()->mutable_combat()->set_missing(v1::MISSING_VALUES_ALLOW);
+    policy_.set_missing(v1::MISSING_PERMISSION_ANY_DIFFERENCE);
   }
 
   absl::Status Check(v1::AllowMissing allow) const {
     v1::Approval approval;
     approval.set_allow_missing(allow);
-    return CheckMissing(config_, approval, {"f0", "f1", "f2"}, testing::MemoryCohort(rows_));
+    return CheckMissing(config_, policy_, approval, {"f0", "f1", "f2"}, testing::MemoryCohort(rows_));
   }
 
   v1::StudyConfig config_;
+  v1::SitePolicy policy_ = DefaultPolicy();
   std::vector<testing::Row> rows_;
 };
 
@@ -139,15 +175,19 @@ TEST_F(MissingTest, CheckMissing_OnlyPeopleWhoAreEstimatedOn) {
   EXPECT_OK(Check(v1::ALLOW_MISSING_YES));
 }
 
-TEST_F(MissingTest, CheckMissing_FeatureThatFewHave) {
-  for (std::size_t i = 0; i < 9; ++i) {
-    for (double& value : rows_[i].values) value = kNan;
-  }
-  // No approval lifts this: a sum over three people is no sum.
-  for (const v1::AllowMissing allow : {v1::ALLOW_MISSING_YES, v1::ALLOW_MISSING_ANY_DIFFERENCE}) {
-    EXPECT_THAT(Check(allow), StatusIs(absl::StatusCode::kPermissionDenied,
-                                       AllOf(HasSubstr("'a/one'"), HasSubstr("only 3 of the people"), HasSubstr("'f0'"))));
-  }
+TEST_F(MissingTest, CheckMissing_ApprovalOnlyNarrowsThePolicy) {
+  rows_[0].values[1] = kNan;
+  policy_.set_missing(v1::MISSING_PERMISSION_ALLOW);
+  EXPECT_THAT(Check(v1::ALLOW_MISSING_ANY_DIFFERENCE),
+              StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr("'missing: any_difference' in policy.yaml")));
+  policy_.set_missing(v1::MISSING_PERMISSION_REFUSE);
+  EXPECT_THAT(Check(v1::ALLOW_MISSING_ANY_DIFFERENCE),
+              StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr("policy.yaml says 'missing: refuse'")));
+}
+
+TEST_F(MissingTest, PermittedMissing_WithoutApprovalAsFarAsThePolicy) {
+  EXPECT_EQ(PermittedMissing(policy_, std::nullopt), v1::MISSING_PERMISSION_ANY_DIFFERENCE);
+  EXPECT_EQ(PermittedMissing(policy_, v1::Approval()), v1::MISSING_PERMISSION_REFUSE);
 }
 
 }  // namespace

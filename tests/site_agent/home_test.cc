@@ -3,6 +3,11 @@
 
 #include <sys/stat.h>
 
+#include <filesystem>
+
+#include "common/wire/simulated_consortium.h"
+#include "site_agent/gate.h"
+#include "site_agent/policy.h"
 #include "tests/site_agent/study_fixture.h"
 
 namespace attune {
@@ -89,15 +94,52 @@ TEST(HomeTest, OpenApprovedStudy_NotApproved) {
 
 TEST(HomeTest, MakeSiteStudy_NotOnTheRoster) {
   const testing::StudyAtSite at;
-  EXPECT_THAT(MakeSiteStudy(at.study->folder, "z", at.study->held),
+  EXPECT_THAT(MakeSiteStudy(at.home, "z", at.study->held),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("not on the roster")));
+}
+
+TEST(HomeTest, MakeSiteStudy_NeedsAPolicy) {
+  const testing::StudyAtSite at;
+  std::filesystem::remove(at.home.PolicyPath());
+  EXPECT_THAT(MakeSiteStudy(at.home, "a", at.study->held),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("attune-site policy init")));
+  EXPECT_THAT(OpenApprovedStudy(at.home, "a", "s"), StatusIs(absl::StatusCode::kFailedPrecondition, _));
+}
+
+TEST(HomeTest, MakeSiteStudy_PermissiveOnlyInTheSimulator) {
+  const testing::StudyAtSite at;
+  ASSERT_OK(WriteFileAtomically(at.home.PolicyPath(), "permissive_test: true\nmin_cell: 1\n", FileAccess::kOwnerOnly));
+  EXPECT_THAT(MakeSiteStudy(at.home, "a", at.study->held),
+              StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr("only in attune-simulate")));
+  HeldManifest held = at.study->held;
+  held.manifest.set_consortium(kSimulatedConsortium);
+  EXPECT_OK(MakeSiteStudy(at.home, "a", held));
+}
+
+TEST(HomeTest, MakeSiteStudy_ApprovedByPolicyAsLongAsItIsListed) {
+  const testing::StudyAtSite at;
+  const std::string& hash = at.study->held.sha256;
+  ASSERT_OK(at.study->folder.Approve(CanonicalBytes(at.study->held.manifest), ApprovalByPolicy(hash)));
+  EXPECT_THAT(OpenApprovedStudy(at.home, "a", "s"), StatusIs(absl::StatusCode::kPermissionDenied, _)) << "no longer listed";
+  ASSERT_OK(WriteFileAtomically(at.home.PolicyPath(), absl::StrCat(testing::kPolicyText, "approved_manifests: ", hash, "\n"),
+                                FileAccess::kOwnerOnly));
+  ASSERT_OK_AND_ASSIGN(const SiteStudy study, OpenApprovedStudy(at.home, "a", "s"));
+  // What has to be agreed to by name is not.
+  EXPECT_EQ(study.approval->allow_missing(), v1::ALLOW_MISSING_UNSPECIFIED);
+  EXPECT_FALSE(study.approval->allow_reference_batch());
+  // A changed manifest is another one.
+  HeldManifest other = at.study->held;
+  other.manifest.mutable_config()->set_min_batch_size(11);
+  other.sha256 = Sha256Hex(CanonicalBytes(other.manifest));
+  ASSERT_OK_AND_ASSIGN(const SiteStudy changed, MakeSiteStudy(at.home, "a", other));
+  EXPECT_THAT(CheckApproved("s", changed.held.sha256, changed.approval), StatusIs(absl::StatusCode::kPermissionDenied, _));
 }
 
 TEST(HomeTest, MakeSiteStudy_UnknownMethod) {
   const testing::StudyAtSite at;
   HeldManifest held = at.study->held;
   held.manifest.set_method("combat/9");
-  EXPECT_THAT(MakeSiteStudy(at.study->folder, "a", held), StatusIs(absl::StatusCode::kNotFound, HasSubstr("combat/9")));
+  EXPECT_THAT(MakeSiteStudy(at.home, "a", held), StatusIs(absl::StatusCode::kNotFound, HasSubstr("combat/9")));
 }
 
 }  // namespace

@@ -64,6 +64,11 @@ inline v1::Manifest MakeManifest() {
   return manifest;
 }
 
+// What a site allows that takes part in that study: thresholds as they are, but for the two sites.
+inline constexpr char kPolicyText[] =
+    "studies: \"*\"\nmethods: combat/1\ncovariates: age\nfeatures: \"f*\"\nrelease: per_batch\nmissing: any_difference\n"
+    "min_sites: 2\n";
+
 // Site "a" of that study, in a folder of its own, with the study approved.
 struct StudyAtSite {
   explicit StudyAtSite(v1::Manifest manifest = MakeManifest(), v1::AllowMissing allow = v1::ALLOW_MISSING_NO) {
@@ -74,7 +79,8 @@ struct StudyAtSite {
     approval.set_allow_missing(allow);
     const StudyFolder study_folder = *home.Study("s");
     EXPECT_OK(study_folder.Approve(bytes, approval));
-    study = std::make_unique<SiteStudy>(*MakeSiteStudy(study_folder, "a", *study_folder.ReadManifest()));
+    EXPECT_OK(WriteFileAtomically(home.PolicyPath(), kPolicyText, FileAccess::kOwnerOnly));
+    study = std::make_unique<SiteStudy>(*MakeSiteStudy(home, "a", *study_folder.ReadManifest()));
     SetRows(RowsOf("a"));
     ForgetCoordinator();
   }

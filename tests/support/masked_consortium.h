@@ -235,6 +235,7 @@ class MaskedConsortium {
 
   void Approve(const std::string& name, Site& site) {
     site.home = std::make_unique<Home>(temp / name);
+    EXPECT_OK(MakeFolder(temp / name, FileAccess::kOwnerOnly));
     const StudyFolder folder = *site.home->Study("s");
     const v1::GetStudyReply reply = site.courier->GetStudy("s").value();
     v1::Approval approval;

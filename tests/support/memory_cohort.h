@@ -18,6 +18,7 @@ struct Row {
   std::vector<double> covariates;
   std::vector<double> values;
   bool fit = true;
+  std::string person = {};  // empty: the id
 };
 
 // A cohort in memory, in order of id as the contract asks.
@@ -29,7 +30,9 @@ class MemoryCohort : public Cohort {
 
   absl::Status ForEach(absl::FunctionRef<absl::Status(const Subject&)> visit) const override {
     for (const Row& row : rows_) {
-      if (absl::Status status = visit({row.id, row.id, row.batch, row.fit, row.covariates, row.values}); !status.ok())
+      if (absl::Status status =
+              visit({row.id, row.person.empty() ? row.id : row.person, row.batch, row.fit, row.covariates, row.values});
+          !status.ok())
         return status;
     }
     return absl::OkStatus();

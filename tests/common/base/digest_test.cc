@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "absl/strings/escaping.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_folder.h"
 
@@ -43,6 +44,17 @@ TEST(Sha256OfFile, KnownAnswers) {
 TEST(Sha256OfFile, NoFile_NotFound) {
   const testing::TempFolder folder;
   EXPECT_THAT(Sha256OfFile(folder / "none"), StatusIs(absl::StatusCode::kNotFound, HasSubstr("none")));
+}
+
+TEST(HmacSha256, Rfc4231) {
+  EXPECT_EQ(absl::BytesToHexString(HmacSha256("Jefe", "what do ya want for nothing?")),
+            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+  EXPECT_NE(HmacSha256("key", "a"), HmacSha256("kez", "a"));
+}
+
+TEST(RandomBytes, AsManyAsAskedAndNeverTheSame) {
+  EXPECT_EQ(RandomBytes(32)->size(), 32u);
+  EXPECT_NE(*RandomBytes(32), *RandomBytes(32));
 }
 
 TEST(IsSha256Hex, Table) {

@@ -4,6 +4,7 @@
 //
 //   site.yaml                         the site's tables and how they read in the study's terms
 //   identity/key.pem certificate.pem ca.pem identity.json
+//            server-ca.pem            authority of the coordinator's certificate, where it is not the consortium's (ca.pem)
 //   studies/<study>/study.pb          the coordinator's last GetStudyReply
 //                   manifest.bin      canonical bytes of the approved manifest
 //                   approval.json     what was approved

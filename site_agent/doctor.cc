@@ -143,15 +143,13 @@ v1::DoctorCheck CheckCertificate(const Home& home) {
 }
 
 v1::DoctorCheck CheckExchangeFolder(const std::string& folder) {
-  for (const char* name : {"outbox", "inbox"}) {
-    const std::string path = absl::StrCat(folder, "/", name);
-    // Made when it is missing, as every command does.
-    absl::Status status = MakeFolder(path, FileAccess::kOwnerOnly);
-    if (status.ok()) status = CheckWritable(path);
-    if (!status.ok()) {
-      return ProblemCheck("DOC-FOLDER", std::string(status.message()),
-                          "mount the share or stick, and give the user who runs attune-site the right to write there");
-    }
+  // outbox/ is made by the first command that needs it.
+  const std::string outbox = folder + "/outbox";
+  absl::Status status = CheckWritable(folder);
+  if (status.ok() && FileExists(outbox)) status = CheckWritable(outbox);
+  if (!status.ok()) {
+    return ProblemCheck("DOC-FOLDER", std::string(status.message()),
+                        "mount the share or stick, and give the user who runs attune-site the right to write there");
   }
   return GoodCheck("DOC-FOLDER", absl::StrCat("the folder that is exchanged, '", folder, "', can be written to"));
 }

@@ -120,6 +120,11 @@ absl::Status FromGrpc(const grpc::Status& status, const GrpcCourierOptions& opti
     return absl::UnauthenticatedError(
         absl::StrCat("what answers at ", endpoint, " does not speak TLS: it is not a coordinator"));
   }
+  if (options.proxy.address.empty() && absl::StrContains(reason, "failed to connect to all addresses")) {
+    return absl::UnavailableError(absl::StrCat(text,
+                                               ". Where only a proxy leads out of this network, name it with --proxy, at "
+                                               "'attune-site enroll' or later at 'attune-site network'"));
+  }
   if (status.error_code() == grpc::StatusCode::UNIMPLEMENTED) {
     return absl::UnimplementedError(absl::StrCat("what answers at ", endpoint, " does not know this call of Attune's protocol ",
                                                  kProtocolVersion, ": it is no coordinator or another version (", text, ")"));

@@ -50,12 +50,13 @@ std::string ProxyAuthorization(absl::string_view credentials) {
 
 absl::Status ProxyRefusal(int response, const ProxySettings& proxy, absl::string_view endpoint) {
   const std::string said = absl::StrCat(" (HTTP ", response, ")");
-  if (response == 407) {
+  // tinyproxy says 401 where the password is wrong.
+  if (response == 407 || response == 401) {
     return absl::UnauthenticatedError(
         proxy.credentials.empty()
             ? absl::StrCat("the proxy ", proxy.address, " asks for a user and password", said,
-                           ": write them as one line user:password into a file of mode 0600 and give "
-                           "'attune-site network --proxy-credentials FILE'")
+                           ": write them as one line user:password into a file of mode 0600 and name it with "
+                           "--proxy-credentials, at 'attune-site enroll' or later at 'attune-site network'")
             : absl::StrCat("the proxy ", proxy.address, " does not take the user and password of the credentials file", said,
                            ": correct the file, or ask the IT department for an account that takes Basic authentication"));
   }
@@ -68,10 +69,9 @@ absl::Status ProxyRefusal(int response, const ProxySettings& proxy, absl::string
 }
 
 absl::Status ProxyUnreachable(absl::string_view reason, const ProxySettings& proxy) {
-  return absl::UnavailableError(
-      absl::StrCat("the proxy ", proxy.address, " cannot be reached (", reason,
-                   "): check its name and port with the IT department; 'attune-site network' shows and "
-                   "changes them"));
+  return absl::UnavailableError(absl::StrCat("the proxy ", proxy.address, " cannot be reached (", reason,
+                                             "): check its name and port with the IT department, and correct --proxy at "
+                                             "'attune-site enroll' or, later, at 'attune-site network'"));
 }
 
 absl::Status OpenTunnel(const ProxySettings& proxy, absl::string_view endpoint, TcpConnection* connection) {

@@ -136,7 +136,12 @@ class Service final : public v1::Coordinator::Service {
   }
 
   grpc::Status Echo(grpc::ServerContext* context, grpc::ServerReaderWriter<v1::Chunk, v1::Chunk>* stream) override {
-    return AsSite(*context, "Echo", [&](const std::string&) { return SendBack(*context, *stream); });
+    bool within_limit = true;
+    grpc::Status status =
+        AsSite(*context, "Echo", [&](const std::string&) { return SendBack(*context, *stream, within_limit); });
+    if (within_limit) return status;
+    // Not by way of ToGrpc, where this code means that the coordinator's own disk is full.
+    return {grpc::StatusCode::RESOURCE_EXHAUSTED, absl::StrCat("one call sends back at most ", kMaxEchoBytes, " bytes")};
   }
 
  private:
@@ -206,7 +211,8 @@ class Service final : public v1::Coordinator::Service {
     return absl::OkStatus();
   }
 
-  static absl::Status SendBack(grpc::ServerContext& context, grpc::ServerReaderWriter<v1::Chunk, v1::Chunk>& stream) {
+  static absl::Status SendBack(grpc::ServerContext& context, grpc::ServerReaderWriter<v1::Chunk, v1::Chunk>& stream,
+                               bool& within_limit) {
     context.AddInitialMetadata(kTimeMetadataKey,
                                absl::StrFormat("%.3f", absl::ToDoubleSeconds(absl::Now() - absl::UnixEpoch())));
     stream.SendInitialMetadata();
@@ -217,9 +223,8 @@ class Service final : public v1::Coordinator::Service {
         return absl::InvalidArgumentError(absl::StrCat("a chunk has at most ", kMaxChunkBytes, " bytes"));
       }
       total += chunk.data().size();
-      if (total > kMaxEchoBytes) {
-        return absl::ResourceExhaustedError(absl::StrCat("one call sends back at most ", kMaxEchoBytes, " bytes"));
-      }
+      within_limit = total <= kMaxEchoBytes;
+      if (!within_limit) return absl::OkStatus();
       if (!stream.Write(chunk)) return absl::CancelledError("the site ended the call");
     }
     return absl::OkStatus();

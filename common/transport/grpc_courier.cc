@@ -86,8 +86,8 @@ absl::Status ProxyError(const std::string& reason, const GrpcCourierOptions& opt
   if (const std::size_t at = reason.find(response); at != std::string::npos) {
     return ProxyRefusal(std::atoi(reason.c_str() + at + response.size()), options.proxy, options.endpoint);
   }
-  for (const char* of_tcp : {"connection refused", "no route to host", "network is unreachable", "connection timed out",
-                             "dns resolution failed", "handshaker shutdown"}) {
+  for (const char* of_tcp :
+       {"connection refused", "no route to host", "network is unreachable", "connection timed out", "dns resolution failed"}) {
     if (absl::StrContains(reason, of_tcp)) return ProxyUnreachable(of_tcp, options.proxy);
   }
   return absl::OkStatus();
@@ -108,8 +108,7 @@ absl::Status FromGrpc(const grpc::Status& status, const GrpcCourierOptions& opti
         "the certificate of the coordinator at ", endpoint,
         " is not from this consortium's authority (or has expired, a clock is wrong, or this network intercepts TLS): "
         "'attune-site doctor' shows whose it is. Check the endpoint, and ask the coordinator for a new invitation if it "
-        "changed "
-        "its authority"));
+        "changed its authority"));
   }
   if (absl::StrContains(reason, "peer name")) {
     return absl::UnauthenticatedError(
@@ -193,7 +192,8 @@ class GrpcCourier : public Courier {
     bool same = true;
     std::minstd_rand noise(1);
     // One chunk at a time: two streams that wait for each other's window would never end.
-    for (std::uint64_t offset = 0; offset < bytes && same; offset += sent.data().size()) {
+    std::uint64_t offset = 0;
+    for (; offset < bytes && same; offset += sent.data().size()) {
       sent.set_offset(offset);
       std::string& data = *sent.mutable_data();
       data.resize(std::min<std::uint64_t>(kChunkBytes, bytes - offset));
@@ -207,6 +207,7 @@ class GrpcCourier : public Courier {
     const grpc::Status finished = stream->Finish();
     if (!same) return absl::DataLossError("other bytes came back from the coordinator than were sent");
     ATTUNE_RETURN_IF_ERROR(FromGrpc(finished, options_));
+    if (offset < bytes) return absl::UnavailableError("the coordinator ended the round trip early");
     EchoTrip trip;
     trip.time = absl::Now() - start;
     const auto& metadata = context.GetServerInitialMetadata();

@@ -55,7 +55,8 @@ struct NetworkArguments {
   std::string server_ca;
 };
 void AddNetworkOptions(CLI::App* command, NetworkArguments* arguments);
-// Checks what was given, and that the credentials can be read, and puts it into the identity; what was not given stays.
+// Checks what was given, and that the credentials can be read, and puts it into the identity. What was not given stays, but
+// another proxy starts without credentials.
 absl::Status SetProxy(const NetworkArguments& arguments, v1::AgentIdentity* identity);
 // The certificates of the file --server-ca, PEM.
 absl::StatusOr<std::string> ReadServerCa(const NetworkArguments& arguments);

@@ -71,6 +71,8 @@ void AddNetworkOptions(CLI::App* command, NetworkArguments* arguments) {
 absl::Status SetProxy(const NetworkArguments& arguments, v1::AgentIdentity* identity) {
   if (!arguments.proxy.empty()) {
     ATTUNE_RETURN_IF_ERROR(WithContext(ParseHostPort(arguments.proxy).status(), "--proxy"));
+    // Credentials are told to nobody but the proxy that they were given for.
+    if (arguments.proxy != identity->proxy()) identity->clear_proxy_credentials_file();
     identity->set_proxy(arguments.proxy);
   }
   if (arguments.proxy_credentials.empty()) return absl::OkStatus();

@@ -282,6 +282,8 @@ TEST_F(NetworkTest, Proxy_Login) {
   EXPECT_EQ(exit_code, 5);
   ASSERT_EQ(checks.count("DOC-PROXY-LOGIN"), 1u);
   EXPECT_EQ(checks.count("DOC-TLS"), 0u) << "what lies behind a problem is not tried";
+  EXPECT_THAT(Site("north", {"network"}).output, HasSubstr(file));
+  EXPECT_THAT(Site("north", {"network", "--proxy", "another:1"}).output, Not(HasSubstr(file))) << "told to another proxy";
 }
 
 TEST_F(NetworkTest, Proxy_ForbidsThePortOrIsNotThere) {

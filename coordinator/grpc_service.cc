@@ -14,20 +14,26 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "attune/v1/coordinator.grpc.pb.h"
 #include "common/base/status.h"
 #include "common/wire/manifest.h"
 #include "coordinator/errors.h"
+#include "coordinator/peer_version.h"
 
 namespace attune {
 namespace {
 
 constexpr int kMaxMessageBytes = 1 << 20;
 constexpr std::size_t kFetchChunkBytes = std::size_t{256} << 10;
+constexpr std::size_t kMaxChunkBytes = std::size_t{512} << 10;
+constexpr std::size_t kMaxEchoBytes = std::size_t{8} << 20;
 constexpr std::chrono::milliseconds kMaxWait(10'000);
 constexpr std::chrono::milliseconds kPollInterval(100);
 constexpr std::chrono::seconds kShutdownGrace(5);
-constexpr int kMinPingIntervalMs = 10'000;
 // A call holds a thread, a waiting one for up to kMaxWait. Beyond this, calls are refused with ResourceExhausted, and sites ask
 // again.
 constexpr int kMaxThreads = 1024;
@@ -48,15 +54,16 @@ grpc::Status ToGrpc(const absl::Status& status, const char* call, const std::str
   return {static_cast<grpc::StatusCode>(shown.code()), std::string(shown.message())};
 }
 
-absl::Status CheckProtocol(const grpc::ServerContext& context) {
-  const auto& metadata = context.client_metadata();
-  const auto found = metadata.find(kProtocolMetadataKey);
-  const std::string theirs = found == metadata.end() ? "" : std::string(found->second.data(), found->second.size());
-  if (theirs == std::to_string(kProtocolVersion)) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat("the site's program speaks version ",
-                                                    theirs.empty() ? "(none given)" : absl::StrCat("'", theirs, "'"),
-                                                    " of the protocol, the coordinator speaks version ", kProtocolVersion,
-                                                    "; install programs of the same version at both ends"));
+int Milliseconds(absl::Duration duration) { return static_cast<int>(absl::ToInt64Milliseconds(duration)); }
+
+absl::string_view MetadataOf(const grpc::ServerContext& context, const char* key) {
+  const auto found = context.client_metadata().find(key);
+  return found == context.client_metadata().end() ? "" : absl::string_view(found->second.data(), found->second.size());
+}
+
+// The minor version that the peer speaks; an error when it cannot be spoken with.
+absl::StatusOr<int> PeerMinor(const grpc::ServerContext& context) {
+  return MinorVersionOf(MetadataOf(context, kProtocolMetadataKey), MetadataOf(context, kProtocolMinorMetadataKey));
 }
 
 // The site that the peer's certificate names.
@@ -85,7 +92,7 @@ class Service final : public v1::Coordinator::Service {
 
   grpc::Status Enroll(grpc::ServerContext* context, const v1::EnrollRequest* request, v1::EnrollReply* reply) override {
     const auto enroll = [&]() -> absl::Status {
-      ATTUNE_RETURN_IF_ERROR(CheckProtocol(*context));
+      ATTUNE_RETURN_IF_ERROR(PeerMinor(*context).status());
       ATTUNE_ASSIGN_OR_RETURN(*reply, invitations_->Enroll(*request));
       return absl::OkStatus();
     };
@@ -128,10 +135,19 @@ class Service final : public v1::Coordinator::Service {
     return AsSite(*context, "Report", [&](const std::string& site) { return desk_->Report(site, *request); });
   }
 
+  grpc::Status Echo(grpc::ServerContext* context, grpc::ServerReaderWriter<v1::Chunk, v1::Chunk>* stream) override {
+    bool within_limit = true;
+    grpc::Status status =
+        AsSite(*context, "Echo", [&](const std::string&) { return SendBack(*context, *stream, within_limit); });
+    if (within_limit) return status;
+    // Not by way of ToGrpc, where this code means that the coordinator's own disk is full.
+    return {grpc::StatusCode::RESOURCE_EXHAUSTED, absl::StrCat("one call sends back at most ", kMaxEchoBytes, " bytes")};
+  }
+
  private:
   template <typename Call>
   grpc::Status AsSite(const grpc::ServerContext& context, const char* name, const Call& call) {
-    if (const absl::Status protocol = CheckProtocol(context); !protocol.ok()) return ToGrpc(protocol, name, "(not asked)");
+    if (const absl::Status protocol = PeerMinor(context).status(); !protocol.ok()) return ToGrpc(protocol, name, "(not asked)");
     const absl::StatusOr<std::string> site = SiteOfPeer(context, consortium_);
     if (!site.ok()) return ToGrpc(site.status(), name, "(none)");
     return ToGrpc(call(*site), name, *site);
@@ -139,11 +155,13 @@ class Service final : public v1::Coordinator::Service {
 
   absl::Status WaitForNext(const grpc::ServerContext& context, const std::string& site, const v1::NextRequest& request,
                            v1::NextReply& reply) {
+    ATTUNE_ASSIGN_OR_RETURN(const int minor, PeerMinor(context));
     const auto deadline = std::chrono::steady_clock::now() + std::min(std::chrono::milliseconds(request.wait_ms()), kMaxWait);
     for (;;) {
       // Asked before the desk: what is recorded in between ends the wait.
       const std::int64_t version = desk_->Version();
       ATTUNE_ASSIGN_OR_RETURN(reply, desk_->Next(site, request));
+      ATTUNE_RETURN_IF_ERROR(CheckKnowsTask(minor, reply.task()));
       if (reply.task() != v1::NextReply::TASK_WAIT) return absl::OkStatus();
       do {
         if (std::chrono::steady_clock::now() >= deadline || stopping_.load() || context.IsCancelled()) return absl::OkStatus();
@@ -193,6 +211,25 @@ class Service final : public v1::Coordinator::Service {
     return absl::OkStatus();
   }
 
+  static absl::Status SendBack(grpc::ServerContext& context, grpc::ServerReaderWriter<v1::Chunk, v1::Chunk>& stream,
+                               bool& within_limit) {
+    context.AddInitialMetadata(kTimeMetadataKey,
+                               absl::StrFormat("%.3f", absl::ToDoubleSeconds(absl::Now() - absl::UnixEpoch())));
+    stream.SendInitialMetadata();
+    std::size_t total = 0;
+    v1::Chunk chunk;
+    while (stream.Read(&chunk)) {
+      if (chunk.data().size() > kMaxChunkBytes) {
+        return absl::InvalidArgumentError(absl::StrCat("a chunk has at most ", kMaxChunkBytes, " bytes"));
+      }
+      total += chunk.data().size();
+      within_limit = total <= kMaxEchoBytes;
+      if (!within_limit) return absl::OkStatus();
+      if (!stream.Write(chunk)) return absl::CancelledError("the site ended the call");
+    }
+    return absl::OkStatus();
+  }
+
   const std::string consortium_;
   Desk* const desk_;                // not owned
   Invitations* const invitations_;  // not owned
@@ -213,9 +250,12 @@ class GrpcServer::Impl {
     grpc::ServerBuilder builder;
     builder.AddListeningPort(options.listen, grpc::SslServerCredentials(tls), &port_);
     builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
-    // Long polls sit idle behind hospital firewalls: clients may ping to keep them open.
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+                               Milliseconds(options.keepalive.shortest_tolerated));
+    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, Milliseconds(options.keepalive.coordinator_interval));
+    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, Milliseconds(options.keepalive.timeout));
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-    builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kMinPingIntervalMs);
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
     builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxStreams);
     grpc::ResourceQuota quota("coordinator");
     quota.SetMaxThreads(kMaxThreads);

@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "common/security/certificates.h"
+#include "common/transport/keepalive.h"
 #include "coordinator/desk.h"
 #include "coordinator/invitations.h"
 
@@ -19,6 +20,7 @@ struct GrpcServerOptions {
   std::string consortium;
   std::string authority_pem;  // whose client certificates count
   KeyAndCertificate certificate;
+  Keepalive keepalive;
 };
 
 // Serves until it is shut down. Every call but Enroll and the health service needs a client certificate of the consortium; a

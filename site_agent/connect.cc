@@ -11,7 +11,6 @@
 #include "common/base/status.h"
 #include "common/security/certificates.h"
 #include "common/transport/folder_courier.h"
-#include "common/transport/grpc_courier.h"
 #include "common/wire/manifest.h"
 
 namespace attune {
@@ -28,15 +27,30 @@ absl::Status CheckConsortium(const v1::Manifest& manifest, const v1::AgentIdenti
 
 }  // namespace
 
+absl::StatusOr<ProxySettings> ProxyOf(const v1::AgentIdentity& identity) {
+  ProxySettings proxy{.address = identity.proxy()};
+  if (!identity.proxy_credentials_file().empty()) {
+    ATTUNE_ASSIGN_OR_RETURN(proxy.credentials, ReadProxyCredentials(identity.proxy_credentials_file()));
+  }
+  return proxy;
+}
+
+absl::StatusOr<GrpcCourierOptions> NetworkOptionsOf(const Home& home, const v1::AgentIdentity& identity) {
+  GrpcCourierOptions options{.endpoint = identity.coordinator()};
+  ATTUNE_ASSIGN_OR_RETURN(options.proxy, ProxyOf(identity));
+  const std::string server_ca = home.IdentityFile("server-ca.pem");
+  ATTUNE_ASSIGN_OR_RETURN(options.ca_pem, ReadFile(FileExists(server_ca) ? server_ca : home.IdentityFile("ca.pem")));
+  ATTUNE_ASSIGN_OR_RETURN(options.key_pem, ReadFile(home.IdentityFile("key.pem")));
+  ATTUNE_ASSIGN_OR_RETURN(options.certificate_pem, ReadFile(home.IdentityFile("certificate.pem")));
+  return options;
+}
+
 absl::StatusOr<std::unique_ptr<Courier>> Connect(const Home& home, const v1::AgentIdentity& identity,
                                                  std::optional<absl::Duration> patience) {
   if (!identity.folder().empty()) {
     return MakeFolderCourier({.folder = identity.folder(), .patience = patience.value_or(absl::ZeroDuration())});
   }
-  GrpcCourierOptions options{.endpoint = identity.coordinator()};
-  ATTUNE_ASSIGN_OR_RETURN(options.ca_pem, ReadFile(home.IdentityFile("ca.pem")));
-  ATTUNE_ASSIGN_OR_RETURN(options.key_pem, ReadFile(home.IdentityFile("key.pem")));
-  ATTUNE_ASSIGN_OR_RETURN(options.certificate_pem, ReadFile(home.IdentityFile("certificate.pem")));
+  ATTUNE_ASSIGN_OR_RETURN(GrpcCourierOptions options, NetworkOptionsOf(home, identity));
   ATTUNE_ASSIGN_OR_RETURN(const int days, DaysLeft(options.certificate_pem));
   if (days < 0) {
     return absl::UnauthenticatedError(

@@ -10,9 +10,18 @@
 #include "absl/time/time.h"
 #include "attune/v1/coordinator.pb.h"
 #include "common/transport/courier.h"
+#include "common/transport/grpc_courier.h"
+#include "common/transport/proxy.h"
 #include "site_agent/home.h"
 
 namespace attune {
+
+// The proxy of an identity, with the credentials of its file: fails as ReadProxyCredentials does.
+absl::StatusOr<ProxySettings> ProxyOf(const v1::AgentIdentity& identity);
+
+// How this site reaches its coordinator over a network, as its identity says. Fails when a file of the identity or of the
+// proxy's credentials is missing or not as it must be.
+absl::StatusOr<GrpcCourierOptions> NetworkOptionsOf(const Home& home, const v1::AgentIdentity& identity);
 
 // The courier that this site's identity names. `patience`: how long to go on when the coordinator is not there; by default ten
 // minutes over a network and not at all by folder.

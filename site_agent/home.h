@@ -6,6 +6,7 @@
 //   policy.yaml                       what may leave this site (policy.h)
 //   ledger/                           on whom sums were released (ledger.h)
 //   identity/key.pem certificate.pem ca.pem identity.json
+//            server-ca.pem            authority of the coordinator's certificate, where it is not the consortium's (ca.pem)
 //   studies/<study>/study.pb          the coordinator's last GetStudyReply
 //                   manifest.bin      canonical bytes of the approved manifest
 //                   approval.json     what was approved

@@ -8,10 +8,12 @@
 #include <cstdint>
 #include <cstdlib>
 #include <fstream>
+#include <random>
 #include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/time/clock.h"
@@ -30,9 +32,12 @@ constexpr std::size_t kChunkBytes = 256 << 10;
 constexpr std::size_t kMaxMessageBytes = 1 << 20;
 constexpr double kSlowestBytesPerSecond = 1 << 20;
 
-bool IsLoopback(absl::string_view endpoint) {
-  return absl::StartsWith(endpoint, "127.") || absl::StartsWith(endpoint, "localhost:") || absl::StartsWith(endpoint, "[::1]:");
-}
+// Of gRPC's own handshaker for CONNECT, which GRPC_ARG_HTTP_PROXY sets too. Set here because that argument also heeds no_proxy
+// of the environment and cuts a password at its "@".
+constexpr char kConnectServerArgument[] = "grpc.http_connect_server";
+constexpr char kConnectHeadersArgument[] = "grpc.http_connect_headers";
+
+int Milliseconds(absl::Duration duration) { return static_cast<int>(absl::ToInt64Milliseconds(duration)); }
 
 // gRPC writes its own lines to stderr; what they say is in the status too, where it is put in words for people.
 void QuietGrpcLog() {
@@ -53,24 +58,57 @@ std::shared_ptr<grpc::Channel> MakeChannel(const GrpcCourierOptions& options) {
   // Waiting between attempts is Retry's; gRPC's own back-off only has to stay out of its way.
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
-  if (IsLoopback(options.endpoint)) arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  if (!options.server_name.empty()) arguments.SetSslTargetNameOverride(options.server_name);
-  return grpc::CreateCustomChannel(options.endpoint, grpc::SslCredentials(tls), arguments);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, Milliseconds(options.keepalive.site_interval));
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, Milliseconds(options.keepalive.timeout));
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 0);
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  // The environment's proxy is none of ours.
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  if (options.proxy.address.empty()) {
+    if (!options.server_name.empty()) arguments.SetSslTargetNameOverride(options.server_name);
+    return grpc::CreateCustomChannel(options.endpoint, grpc::SslCredentials(tls), arguments);
+  }
+  // Dialled is the proxy, which connects to the endpoint; the certificate has to be the endpoint's.
+  const absl::StatusOr<HostPort> endpoint = ParseHostPort(options.endpoint);
+  arguments.SetSslTargetNameOverride(options.server_name.empty() && endpoint.ok() ? endpoint->host : options.server_name);
+  arguments.SetString(kConnectServerArgument, options.endpoint);
+  if (!options.proxy.credentials.empty()) {
+    arguments.SetString(kConnectHeadersArgument,
+                        absl::StrCat("Proxy-Authorization:", ProxyAuthorization(options.proxy.credentials)));
+  }
+  return grpc::CreateCustomChannel(options.proxy.address, grpc::SslCredentials(tls), arguments);
+}
+
+// What went wrong on the way to and through the proxy; OK where it was something else.
+absl::Status ProxyError(const std::string& reason, const GrpcCourierOptions& options) {
+  static const std::string& response = *new std::string("proxy returned response code ");
+  if (options.proxy.address.empty()) return absl::OkStatus();
+  if (const std::size_t at = reason.find(response); at != std::string::npos) {
+    return ProxyRefusal(std::atoi(reason.c_str() + at + response.size()), options.proxy, options.endpoint);
+  }
+  for (const char* of_tcp :
+       {"connection refused", "no route to host", "network is unreachable", "connection timed out", "dns resolution failed"}) {
+    if (absl::StrContains(reason, of_tcp)) return ProxyUnreachable(of_tcp, options.proxy);
+  }
+  return absl::OkStatus();
 }
 
 // The two libraries number their codes alike.
-absl::Status FromGrpc(const grpc::Status& status, const std::string& endpoint) {
+absl::Status FromGrpc(const grpc::Status& status, const GrpcCourierOptions& options) {
   if (status.ok()) return absl::OkStatus();
+  const std::string& endpoint = options.endpoint;
   const std::string& text = status.error_message();
   // What TLS found wrong is in the text alone, in the words of the OpenSSL or BoringSSL that gRPC was built with.
   const std::string reason = status.error_code() == grpc::StatusCode::UNAVAILABLE
                                  ? absl::StrReplaceAll(absl::AsciiStrToLower(text), {{"_", " "}})
                                  : "";
+  ATTUNE_RETURN_IF_ERROR(ProxyError(reason, options));
   if (absl::StrContains(reason, "certificate verify failed")) {
     return absl::UnauthenticatedError(absl::StrCat(
         "the certificate of the coordinator at ", endpoint,
-        " is not from this consortium's authority (or has expired, or a clock is wrong): check the endpoint, and ask "
-        "the coordinator for a new invitation if it changed its authority"));
+        " is not from this consortium's authority (or has expired, a clock is wrong, or this network intercepts TLS): "
+        "'attune-site doctor' shows whose it is. Check the endpoint, and ask the coordinator for a new invitation if it "
+        "changed its authority"));
   }
   if (absl::StrContains(reason, "peer name")) {
     return absl::UnauthenticatedError(
@@ -80,6 +118,11 @@ absl::Status FromGrpc(const grpc::Status& status, const std::string& endpoint) {
   if (absl::StrContains(reason, "wrong version number")) {
     return absl::UnauthenticatedError(
         absl::StrCat("what answers at ", endpoint, " does not speak TLS: it is not a coordinator"));
+  }
+  if (options.proxy.address.empty() && absl::StrContains(reason, "failed to connect to all addresses")) {
+    return absl::UnavailableError(absl::StrCat(text,
+                                               ". Where only a proxy leads out of this network, name it with --proxy, at "
+                                               "'attune-site enroll' or later at 'attune-site network'"));
   }
   if (status.error_code() == grpc::StatusCode::UNIMPLEMENTED) {
     return absl::UnimplementedError(absl::StrCat("what answers at ", endpoint, " does not know this call of Attune's protocol ",
@@ -92,6 +135,7 @@ absl::Status FromGrpc(const grpc::Status& status, const std::string& endpoint) {
 struct CallContext : grpc::ClientContext {
   explicit CallContext(absl::Duration time) {
     AddMetadata(kProtocolMetadataKey, absl::StrCat(kProtocolVersion));
+    AddMetadata(kProtocolMinorMetadataKey, absl::StrCat(kProtocolMinor));
     set_deadline(absl::ToChronoTime(absl::Now() + time));
   }
 };
@@ -137,6 +181,46 @@ class GrpcCourier : public Courier {
     return reply;
   }
 
+  absl::StatusOr<EchoTrip> EchoOnce(std::uint64_t bytes) {
+    CallContext context(StreamDeadline(2 * bytes));
+    const absl::Time start = absl::Now();
+    const auto stream = stub_->Echo(&context);
+    stream->WaitForInitialMetadata();
+    const absl::Time answered = absl::Now();
+    v1::Chunk sent;
+    v1::Chunk received;
+    bool same = true;
+    std::minstd_rand noise(1);
+    // One chunk at a time: two streams that wait for each other's window would never end.
+    std::uint64_t offset = 0;
+    for (; offset < bytes && same; offset += sent.data().size()) {
+      sent.set_offset(offset);
+      std::string& data = *sent.mutable_data();
+      data.resize(std::min<std::uint64_t>(kChunkBytes, bytes - offset));
+      // Noise, so that nothing on the way can make it smaller.
+      std::generate(data.begin(), data.end(), [&] { return static_cast<char>(noise() >> 8); });
+      if (!stream->Write(sent) || !stream->Read(&received)) break;
+      same = received.offset() == offset && received.data() == data;
+    }
+    stream->WritesDone();
+    if (!same) context.TryCancel();
+    const grpc::Status finished = stream->Finish();
+    if (!same) return absl::DataLossError("other bytes came back from the coordinator than were sent");
+    ATTUNE_RETURN_IF_ERROR(FromGrpc(finished, options_));
+    if (offset < bytes) return absl::UnavailableError("the coordinator ended the round trip early");
+    EchoTrip trip;
+    trip.time = absl::Now() - start;
+    const auto& metadata = context.GetServerInitialMetadata();
+    const auto found = metadata.find(kTimeMetadataKey);
+    double seconds = 0;
+    if (found == metadata.end() || !absl::SimpleAtod(absl::string_view(found->second.data(), found->second.size()), &seconds)) {
+      return absl::UnimplementedError("the coordinator does not tell its time: it is of another version");
+    }
+    trip.clock_doubt = (answered - start) / 2;
+    trip.clock_ahead = absl::UnixEpoch() + absl::Seconds(seconds) - (start + trip.clock_doubt);
+    return trip;
+  }
+
   absl::Status Submit(const v1::UploadHeader& header, const std::string& path) override {
     std::uint64_t received = 0;
     bool sent_again = false;
@@ -172,7 +256,7 @@ class GrpcCourier : public Courier {
     return Retry(retry_, What(what), [&] {
       CallContext context(deadline);
       reply->Clear();
-      return FromGrpc((stub_.get()->*call)(&context, request, reply), options_.endpoint);
+      return FromGrpc((stub_.get()->*call)(&context, request, reply), options_);
     });
   }
 
@@ -187,7 +271,7 @@ class GrpcCourier : public Courier {
     v1::UploadState state;
     {
       CallContext context(options_.deadline);
-      ATTUNE_RETURN_IF_ERROR(FromGrpc(stub_->GetUpload(&context, header, &state), options_.endpoint));
+      ATTUNE_RETURN_IF_ERROR(FromGrpc(stub_->GetUpload(&context, header, &state), options_));
     }
     if (state.recorded()) return absl::OkStatus();
     std::uint64_t offset = std::min(state.received(), size);
@@ -218,7 +302,7 @@ class GrpcCourier : public Courier {
       CrashPoint("site.submit_chunk");
     }
     stream->WritesDone();
-    const absl::Status status = FromGrpc(stream->Finish(), options_.endpoint);
+    const absl::Status status = FromGrpc(stream->Finish(), options_);
     // OutOfRange: the coordinator lost what it had of an upload in between; GetUpload tells where to go on.
     if (absl::IsOutOfRange(status)) return absl::UnavailableError(status.message());
     if (status.ok() && !state.recorded()) return absl::UnavailableError("the coordinator did not record the answer");
@@ -239,7 +323,7 @@ class GrpcCourier : public Courier {
       CrashPoint("site.fetch_chunk");
     }
     if (!kept.ok()) context.TryCancel();
-    const absl::Status status = FromGrpc(stream->Finish(), options_.endpoint);
+    const absl::Status status = FromGrpc(stream->Finish(), options_);
     ATTUNE_RETURN_IF_ERROR(kept);
     ATTUNE_RETURN_IF_ERROR(status);
     return part->whole() ? absl::OkStatus() : absl::UnavailableError("the coordinator stopped in the middle of a bundle");
@@ -251,9 +335,9 @@ class GrpcCourier : public Courier {
 };
 
 absl::Status CheckOptions(const GrpcCourierOptions& options) {
-  if (!absl::StrContains(options.endpoint, ":")) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the coordinator's endpoint is '", options.endpoint, "', expected host:port"));
+  ATTUNE_RETURN_IF_ERROR(WithContext(ParseHostPort(options.endpoint).status(), "the coordinator's endpoint"));
+  if (!options.proxy.address.empty()) {
+    ATTUNE_RETURN_IF_ERROR(WithContext(ParseHostPort(options.proxy.address).status(), "the proxy"));
   }
   if (options.ca_pem.empty()) return absl::InvalidArgumentError("the certificate of the consortium's authority is missing");
   return absl::OkStatus();
@@ -272,6 +356,11 @@ absl::StatusOr<std::unique_ptr<Courier>> MakeGrpcCourier(const GrpcCourierOption
 absl::StatusOr<v1::EnrollReply> Enroll(const GrpcCourierOptions& options, const v1::EnrollRequest& request) {
   ATTUNE_RETURN_IF_ERROR(CheckOptions(options));
   return GrpcCourier(options).Enroll(request);
+}
+
+absl::StatusOr<EchoTrip> Echo(const GrpcCourierOptions& options, std::uint64_t bytes) {
+  ATTUNE_RETURN_IF_ERROR(CheckOptions(options));
+  return GrpcCourier(options).EchoOnce(bytes);
 }
 
 }  // namespace attune

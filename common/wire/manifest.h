@@ -18,6 +18,12 @@ namespace attune {
 // Version of the protocol and of every format. A peer of another version is refused with a message that names both.
 inline constexpr int kProtocolVersion = 1;
 inline constexpr char kProtocolMetadataKey[] = "attune-protocol";
+// What has been added since without changing what was there; absent: 0. 1: secure aggregation, renewal, echo. Peers of other
+// minor versions work together in what both know.
+inline constexpr int kProtocolMinor = 1;
+inline constexpr char kProtocolMinorMetadataKey[] = "attune-protocol-minor";
+// The coordinator's clock in Unix seconds, in the initial metadata of Echo.
+inline constexpr char kTimeMetadataKey[] = "attune-time";
 
 // Reads and checks study.yaml. Fails with NotFound or InvalidArgument (file, line, what was expected).
 absl::StatusOr<v1::StudyConfig> ReadStudyFile(const std::string& path);

@@ -32,6 +32,8 @@ struct Globals {
 using Action = std::function<absl::Status()>;
 
 void AddEnroll(CLI::App* app, const Globals* globals, Action* action);
+void AddNetwork(CLI::App* app, const Globals* globals, Action* action);
+void AddDoctor(CLI::App* app, const Globals* globals, Action* action);
 void AddCheck(CLI::App* app, const Globals* globals, Action* action);
 void AddRegister(CLI::App* app, const Globals* globals, Action* action);
 void AddPreview(CLI::App* app, const Globals* globals, Action* action);
@@ -47,6 +49,19 @@ void AddLedger(CLI::App* app, const Globals* globals, Action* action);
 
 // The seconds that --patience gives, if it was given (negative: it was not).
 std::optional<absl::Duration> PatienceOf(double seconds);
+
+// How the coordinator is reached, as 'enroll' and 'network' take it.
+struct NetworkArguments {
+  std::string proxy;
+  std::string proxy_credentials;
+  std::string server_ca;
+};
+void AddNetworkOptions(CLI::App* command, NetworkArguments* arguments);
+// Checks what was given, and that the credentials can be read, and puts it into the identity. What was not given stays, but
+// another proxy starts without credentials.
+absl::Status SetProxy(const NetworkArguments& arguments, v1::AgentIdentity* identity);
+// The certificates of the file --server-ca, PEM.
+absl::StatusOr<std::string> ReadServerCa(const NetworkArguments& arguments);
 
 // Tells on stderr what was set aside or merged when tables were read.
 void LogNotes(const SiteData& data);

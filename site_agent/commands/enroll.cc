@@ -27,6 +27,7 @@ struct Arguments {
   std::string fingerprint;
   std::string site;
   std::string folder;
+  NetworkArguments network;
   double patience = -1;
 };
 
@@ -60,10 +61,18 @@ absl::Status EnrollByInvitation(const Globals& globals, const Arguments& argumen
                                                    ", not the one that you gave: ask the coordinator, by another way than the "
                                                    "invitation came, which is right"));
   }
+  v1::AgentIdentity identity;
+  identity.set_site(invitation.site());
+  identity.set_coordinator(invitation.coordinator());
+  GrpcCourierOptions options{.endpoint = invitation.coordinator(), .ca_pem = invitation.ca_pem()};
+  ATTUNE_RETURN_IF_ERROR(SetProxy(arguments.network, &identity));
+  ATTUNE_ASSIGN_OR_RETURN(options.proxy, ProxyOf(identity));
+  if (!arguments.network.server_ca.empty()) {
+    ATTUNE_ASSIGN_OR_RETURN(options.ca_pem, ReadServerCa(arguments.network));
+  }
   ATTUNE_RETURN_IF_ERROR(home.MakeIdentityFolder());
   ATTUNE_ASSIGN_OR_RETURN(const KeyAndRequest own, PendingRequest(home, invitation.site()));
   CrashPoint("site.request_kept");
-  GrpcCourierOptions options{.endpoint = invitation.coordinator(), .ca_pem = invitation.ca_pem()};
   options.patience = PatienceOf(arguments.patience).value_or(options.patience);
   v1::EnrollRequest request;
   request.set_site(invitation.site());
@@ -75,12 +84,14 @@ absl::Status EnrollByInvitation(const Globals& globals, const Arguments& argumen
   ATTUNE_RETURN_IF_ERROR(
       WriteFileAtomically(home.IdentityFile("certificate.pem"), reply.certificate_pem(), FileAccess::kOwnerOnly));
   ATTUNE_RETURN_IF_ERROR(WriteFileAtomically(home.IdentityFile("ca.pem"), invitation.ca_pem(), FileAccess::kOwnerOnly));
-  v1::AgentIdentity identity;
-  identity.set_consortium(reply.consortium());
-  identity.set_site(invitation.site());
-  identity.set_coordinator(invitation.coordinator());
-  ATTUNE_RETURN_IF_ERROR(home.WriteIdentity(identity));
   std::error_code ignored;
+  if (arguments.network.server_ca.empty()) {
+    std::filesystem::remove(home.IdentityFile("server-ca.pem"), ignored);
+  } else {
+    ATTUNE_RETURN_IF_ERROR(WriteFileAtomically(home.IdentityFile("server-ca.pem"), options.ca_pem, FileAccess::kOwnerOnly));
+  }
+  identity.set_consortium(reply.consortium());
+  ATTUNE_RETURN_IF_ERROR(home.WriteIdentity(identity));
   for (const char* pending : {kPendingKey, kPendingRequest}) std::filesystem::remove(home.IdentityFile(pending), ignored);
   spdlog::info("enrolled as site '{}' of consortium '{}'", identity.site(), identity.consortium());
   return absl::OkStatus();
@@ -114,6 +125,8 @@ void AddEnroll(CLI::App* app, const Globals* globals, Action* action) {
                                           "the authority's SHA-256 fingerprint, told by another way than the invitation");
   auto* site = command->add_option("--site", arguments->site, "this site's name, where a folder is exchanged");
   auto* folder = command->add_option("--folder", arguments->folder, "the folder that is exchanged with the coordinator");
+  AddNetworkOptions(command, &arguments->network);
+  for (const char* of_network : {"--proxy", "--server-ca"}) command->get_option(of_network)->needs(invitation);
   command->add_option("--patience", arguments->patience, "seconds to go on trying when the coordinator cannot be reached");
   invitation->needs(fingerprint)->excludes(folder)->excludes(site);
   fingerprint->needs(invitation);

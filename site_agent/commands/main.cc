@@ -36,6 +36,8 @@ int Main(int argc, char** argv) {
   auto* quiet = app.add_flag("--quiet", globals.quiet, "say only errors");
   app.add_flag("--verbose", globals.verbose, "say more")->excludes(quiet);
   attune::AddEnroll(&app, &globals, &action);
+  attune::AddNetwork(&app, &globals, &action);
+  attune::AddDoctor(&app, &globals, &action);
   attune::AddCheck(&app, &globals, &action);
   attune::AddRegister(&app, &globals, &action);
   attune::AddPreview(&app, &globals, &action);

@@ -9,10 +9,13 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <map>
+#include <string>
 #include <thread>
 
 #include "absl/time/clock.h"
 #include "attune/v1/coordinator.grpc.pb.h"
+#include "common/transport/grpc_courier.h"
 #include "tests/coordinator/fixture.h"
 
 namespace attune::testing {
@@ -28,13 +31,31 @@ class GrpcServiceTest : public DeskTest {
     DeskTest::SetUp();
     ASSERT_OK_AND_ASSIGN(authority_, MakeAuthority("net"));
     ASSERT_OK_AND_ASSIGN(const KeyAndCertificate certificate, MakeServerCertificate(authority_, "net", {"127.0.0.1"}, 1));
+    certificate_ = certificate;
     invitations_ = std::make_unique<Invitations>("net", authority_, journal_.get(), absl::Now);
+    Serve({});
+  }
+
+  void Serve(const Keepalive& keepalive) {
+    server_.reset();
     ASSERT_OK_AND_ASSIGN(server_, GrpcServer::Start({.listen = "127.0.0.1:0",
                                                      .consortium = "net",
                                                      .authority_pem = authority_.certificate_pem,
-                                                     .certificate = certificate},
+                                                     .certificate = certificate_,
+                                                     .keepalive = keepalive},
                                                     desk_.get(), invitations_.get()));
     ASSERT_GT(server_->port(), 0);
+  }
+
+  // How the site 'north' dials, without patience.
+  GrpcCourierOptions North(const Keepalive& keepalive = {}) const {
+    const absl::StatusOr<KeyAndRequest> request = MakeKeyAndRequest("north");
+    return {.endpoint = absl::StrCat("127.0.0.1:", server_->port()),
+            .ca_pem = authority_.certificate_pem,
+            .key_pem = request->key_pem,
+            .certificate_pem = *SignSiteRequest(authority_, request->request_pem, SiteUri("net", "north"), 1),
+            .keepalive = keepalive,
+            .patience = absl::ZeroDuration()};
   }
 
   void TearDown() override { server_.reset(); }
@@ -72,6 +93,7 @@ class GrpcServiceTest : public DeskTest {
   }
 
   KeyAndCertificate authority_;
+  KeyAndCertificate certificate_;
   std::unique_ptr<Invitations> invitations_;
   std::unique_ptr<GrpcServer> server_;
 };
@@ -128,6 +150,90 @@ TEST_F(GrpcServiceTest, WrongProtocolVersion) {
     EXPECT_EQ(status.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
     EXPECT_THAT(status.error_message(), AllOf(HasSubstr(*protocol == 0 ? "none" : "'2'"), HasSubstr("version 1")));
   }
+}
+
+TEST_F(GrpcServiceTest, MinorVersion_OlderAndNewerAreServedAndNonsenseIsNot) {
+  ASSERT_OK(desk_->CreateStudy(Config(), false));
+  const auto stub = DialAs("north");
+  EXPECT_TRUE(GetStudy(*stub).ok()) << "a site of before there were minor versions";
+  for (const auto& [minor, code] : std::map<std::string, grpc::StatusCode>{
+           {"0", grpc::StatusCode::OK}, {"9", grpc::StatusCode::OK}, {"x", grpc::StatusCode::INVALID_ARGUMENT}}) {
+    const auto context = Context();
+    context->AddMetadata("attune-protocol-minor", minor);
+    v1::GetStudyRequest request;
+    request.set_study("demo");
+    v1::GetStudyReply reply;
+    EXPECT_EQ(stub->GetStudy(context.get(), request, &reply).error_code(), code) << minor;
+  }
+}
+
+TEST_F(GrpcServiceTest, MinorVersion_SitesWithoutItFinishPerBatchStudies) {
+  StartDemo();
+  v1::NextReply next;
+  ASSERT_TRUE(DialAs("north")->Next(Context().get(), NextOf(), &next).ok());
+  EXPECT_EQ(next.task(), v1::NextReply::TASK_ANSWER);
+}
+
+TEST_F(GrpcServiceTest, Echo_FiveMegabytesAndTheTime) {
+  ASSERT_OK_AND_ASSIGN(const EchoTrip trip, Echo(North(), 5'000'000));
+  EXPECT_GT(trip.time, absl::ZeroDuration());
+  EXPECT_LE(absl::AbsDuration(trip.clock_ahead), trip.clock_doubt + absl::Milliseconds(2));
+}
+
+TEST_F(GrpcServiceTest, Echo_Limits) {
+  EXPECT_OK(Echo(North(), 8 << 20));
+  EXPECT_THAT(Echo(North(), (8 << 20) + 1), StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("at most 8388608")));
+  const auto north = DialAs("north");
+  const auto context = Context();
+  const auto stream = north->Echo(context.get());
+  v1::Chunk chunk;
+  chunk.set_data(std::string((512 << 10) + 1, 'x'));
+  stream->Write(chunk);
+  EXPECT_FALSE(stream->Read(&chunk));
+  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+}
+
+TEST_F(GrpcServiceTest, Echo_NeedsACertificate) {
+  const auto nobody = Dial("", authority_);
+  const auto context = Context();
+  const auto stream = nobody->Echo(context.get());
+  v1::Chunk chunk;
+  EXPECT_FALSE(stream->Read(&chunk));
+  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::UNAUTHENTICATED);
+}
+
+TEST(Keepalive, BothEndsFit) {
+  EXPECT_TRUE(Fits(Keepalive{}));
+  EXPECT_FALSE(Fits({.site_interval = absl::Seconds(19)}));
+  // A firewall that forgets after a minute sees something before, from each end.
+  EXPECT_LT(Keepalive{}.site_interval, absl::Minutes(1));
+  EXPECT_LT(Keepalive{}.coordinator_interval, absl::Minutes(1));
+}
+
+TEST_F(GrpcServiceTest, Keepalive_ASilentCallLivesThroughManyPings) {
+  const Keepalive fast = {.site_interval = absl::Milliseconds(60),
+                          .shortest_tolerated = absl::Milliseconds(30),
+                          .coordinator_interval = absl::Milliseconds(100),
+                          .timeout = absl::Seconds(5)};
+  ASSERT_TRUE(Fits(fast));
+  Serve(fast);
+  StartDemo();
+  ASSERT_OK(Submit("north", AnswerOf("north")));
+  ASSERT_OK_AND_ASSIGN(const auto north, MakeGrpcCourier(North(fast)));
+  v1::NextRequest request = NextOf();
+  request.set_wait_ms(1500);
+  ASSERT_OK_AND_ASSIGN(const v1::NextReply next, north->Next(request));
+  EXPECT_EQ(next.task(), v1::NextReply::TASK_WAIT);
+  EXPECT_OK(north->GetStudy("demo"));
+}
+
+TEST_F(GrpcServiceTest, Keepalive_WhoPingsTooOftenIsCutOff) {
+  StartDemo();
+  ASSERT_OK(Submit("north", AnswerOf("north")));
+  ASSERT_OK_AND_ASSIGN(const auto north, MakeGrpcCourier(North({.site_interval = absl::Milliseconds(60)})));
+  v1::NextRequest request = NextOf();
+  request.set_wait_ms(5000);
+  EXPECT_THAT(north->Next(request), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("ping")));
 }
 
 TEST_F(GrpcServiceTest, UnknownStudy) {

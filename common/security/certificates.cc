@@ -4,7 +4,6 @@
 #include <arpa/inet.h>
 #include <openssl/core_names.h>
 #include <openssl/ec.h>
-#include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <openssl/x509v3.h>
 
@@ -18,37 +17,15 @@
 #include "common/base/status.h"
 #include "common/base/text.h"
 #include "common/security/openssl_handles.h"
+#include "common/security/pem.h"
 
 namespace attune {
 namespace {
 
-constexpr std::size_t kMaxPemBytes = std::size_t{64} << 10;
 constexpr int kAuthorityDays = 3653;  // ten years
 constexpr int kClockSkewSeconds = 300;
 constexpr int kMinRsaBits = 2048;
 constexpr int kMaxRsaBits = 8192;  // larger keys only cost the verifier time
-
-// A callback that knows no password: without one OpenSSL would ask at the terminal.
-int NoPassword(char*, int, int, void*) { return 0; }
-
-template <typename Handle, typename Read>
-absl::StatusOr<Handle> ParsePem(absl::string_view pem, absl::string_view what, Read read) {
-  if (pem.size() > kMaxPemBytes) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the ", what, " has ", pem.size(), " bytes, more than the limit of ", kMaxPemBytes));
-  }
-  const openssl::Bio bio = openssl::ReadFrom(pem);
-  Handle handle(bio == nullptr ? nullptr : read(bio.get(), nullptr, NoPassword, nullptr));
-  ERR_clear_error();
-  if (handle == nullptr) {
-    return absl::InvalidArgumentError(absl::StrCat("the ", what, " is not readable, expected PEM text"));
-  }
-  return handle;
-}
-
-absl::StatusOr<openssl::Certificate> ParseCertificate(absl::string_view pem) {
-  return ParsePem<openssl::Certificate>(pem, "certificate", PEM_read_bio_X509);
-}
 
 template <typename Write>
 absl::StatusOr<std::string> ToPem(absl::string_view what, Write write) {
@@ -179,8 +156,8 @@ struct Authority {
 
 absl::StatusOr<Authority> ParseAuthority(const KeyAndCertificate& pem) {
   Authority authority;
-  ATTUNE_ASSIGN_OR_RETURN(authority.certificate, ParseCertificate(pem.certificate_pem));
-  ATTUNE_ASSIGN_OR_RETURN(authority.key, ParsePem<openssl::Key>(pem.key_pem, "authority's key", PEM_read_bio_PrivateKey));
+  ATTUNE_ASSIGN_OR_RETURN(authority.certificate, openssl::ParseCertificate(pem.certificate_pem));
+  ATTUNE_ASSIGN_OR_RETURN(authority.key, openssl::ParsePrivateKey(pem.key_pem, "authority's key"));
   const bool same = X509_check_private_key(authority.certificate.get(), authority.key.get()) == 1;
   ERR_clear_error();
   if (!same) return absl::InvalidArgumentError("the authority's key and certificate do not belong together");
@@ -284,7 +261,7 @@ absl::StatusOr<std::string> SignSiteRequest(const KeyAndCertificate& authority, 
   const auto identity = ParseSiteUri(site_uri);
   if (!identity.ok()) return absl::InvalidArgumentError(identity.status().message());
   ATTUNE_ASSIGN_OR_RETURN(const openssl::Request request,
-                          ParsePem<openssl::Request>(request_pem, "certificate request", PEM_read_bio_X509_REQ));
+                          openssl::ParsePem<openssl::Request>(request_pem, "certificate request", PEM_read_bio_X509_REQ));
   EVP_PKEY* const key = X509_REQ_get0_pubkey(request.get());
   ERR_clear_error();
   if (key == nullptr) return absl::InvalidArgumentError("the certificate request holds no key that can be read");
@@ -303,7 +280,7 @@ absl::StatusOr<std::string> SignSiteRequest(const KeyAndCertificate& authority, 
 }
 
 absl::StatusOr<std::string> FingerprintOf(absl::string_view certificate_pem) {
-  ATTUNE_ASSIGN_OR_RETURN(const openssl::Certificate certificate, ParseCertificate(certificate_pem));
+  ATTUNE_ASSIGN_OR_RETURN(const openssl::Certificate certificate, openssl::ParseCertificate(certificate_pem));
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest;
   unsigned int size = 0;
   if (X509_digest(certificate.get(), EVP_sha256(), digest.data(), &size) != 1) return openssl::Error("digest a certificate");
@@ -313,7 +290,7 @@ absl::StatusOr<std::string> FingerprintOf(absl::string_view certificate_pem) {
 }
 
 absl::StatusOr<int> DaysLeft(absl::string_view certificate_pem) {
-  ATTUNE_ASSIGN_OR_RETURN(const openssl::Certificate certificate, ParseCertificate(certificate_pem));
+  ATTUNE_ASSIGN_OR_RETURN(const openssl::Certificate certificate, openssl::ParseCertificate(certificate_pem));
   int days = 0;
   int seconds = 0;
   if (ASN1_TIME_diff(&days, &seconds, nullptr, X509_get0_notAfter(certificate.get())) != 1) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Ownership of OpenSSL's objects, and PEM text to and from them. For this folder only.
+// Ownership of OpenSSL's objects, and text to and from them. For this folder only.
 #ifndef ATTUNE_COMMON_SECURITY_OPENSSL_HANDLES_H_
 #define ATTUNE_COMMON_SECURITY_OPENSSL_HANDLES_H_
 
@@ -9,6 +9,7 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/x509.h>
+#include <openssl/x509_vfy.h>
 
 #include <memory>
 #include <string>
@@ -32,6 +33,9 @@ using BigNumber = std::unique_ptr<BIGNUM, Free<BN_free>>;
 using Key = std::unique_ptr<EVP_PKEY, Free<EVP_PKEY_free>>;
 using Certificate = std::unique_ptr<X509, Free<X509_free>>;
 using Request = std::unique_ptr<X509_REQ, Free<X509_REQ_free>>;
+using DigestContext = std::unique_ptr<EVP_MD_CTX, Free<EVP_MD_CTX_free>>;
+using Store = std::unique_ptr<X509_STORE, Free<X509_STORE_free>>;
+using StoreContext = std::unique_ptr<X509_STORE_CTX, Free<X509_STORE_CTX_free>>;
 using Extension = std::unique_ptr<X509_EXTENSION, Free<X509_EXTENSION_free>>;
 
 // Internal, for calls that fail only when OpenSSL itself is broken or out of memory.

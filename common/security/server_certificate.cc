@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/security/server_certificate.h"
 
-#include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
 #include <memory>
 
+#include "common/base/status.h"
 #include "common/security/openssl_handles.h"
+#include "common/security/pem.h"
 
 namespace attune {
 namespace {
-
-// Without a callback OpenSSL would ask for a password at the terminal.
-int NoPassword(char*, int, int, void*) { return 0; }
 
 bool NamesUri(const X509* certificate) {
   const std::unique_ptr<GENERAL_NAMES, openssl::Free<GENERAL_NAMES_free>> names(
@@ -26,11 +24,9 @@ bool NamesUri(const X509* certificate) {
 }  // namespace
 
 absl::Status CheckServerCertificate(absl::string_view certificate_pem) {
-  const openssl::Bio bio = openssl::ReadFrom(certificate_pem);
-  const openssl::Certificate certificate(bio == nullptr ? nullptr
-                                                        : PEM_read_bio_X509(bio.get(), nullptr, NoPassword, nullptr));
+  ATTUNE_ASSIGN_OR_RETURN(const openssl::Certificate certificate, openssl::ParseCertificate(certificate_pem));
   // Flags are those of extensions that are there and could be read.
-  const bool is_server = certificate != nullptr && (X509_get_extension_flags(certificate.get()) & EXFLAG_XKUSAGE) != 0 &&
+  const bool is_server = (X509_get_extension_flags(certificate.get()) & EXFLAG_XKUSAGE) != 0 &&
                          (X509_get_extended_key_usage(certificate.get()) & XKU_SSL_SERVER) != 0 &&
                          !NamesUri(certificate.get());
   ERR_clear_error();

@@ -9,7 +9,7 @@ namespace attune {
 
 // OK when the certificate may speak for the coordinator: it is for TLS servers (extended key usage) and names no site (no URI).
 // The authority gives sites and administrators certificates for clients only. Unauthenticated: another kind of certificate.
-// Says nothing of who issued it (signature.h).
+// InvalidArgument: not a certificate. Says nothing of who issued it (signature.h).
 absl::Status CheckServerCertificate(absl::string_view certificate_pem);
 
 }  // namespace attune

@@ -20,8 +20,7 @@ namespace {
 constexpr int kWarnBeforeDays = 30;
 
 absl::Status CheckConsortium(const v1::Manifest& manifest, const v1::AgentIdentity& identity) {
-  // By folder a site may not know its consortium's name.
-  if (identity.consortium().empty() || manifest.consortium() == identity.consortium()) return absl::OkStatus();
+  if (manifest.consortium() == identity.consortium()) return absl::OkStatus();
   return absl::PermissionDeniedError(absl::StrCat("the manifest is of consortium '", manifest.consortium(),
                                                   "', this site enrolled with '", identity.consortium(), "'"));
 }
@@ -30,20 +29,28 @@ absl::Status CheckConsortium(const v1::Manifest& manifest, const v1::AgentIdenti
 
 absl::StatusOr<std::unique_ptr<Courier>> Connect(const Home& home, const v1::AgentIdentity& identity,
                                                  std::optional<absl::Duration> patience) {
-  if (!identity.folder().empty()) {
-    return MakeFolderCourier({.folder = identity.folder(), .patience = patience.value_or(absl::ZeroDuration())});
-  }
-  GrpcCourierOptions options{.endpoint = identity.coordinator()};
-  ATTUNE_ASSIGN_OR_RETURN(options.ca_pem, ReadFile(home.IdentityFile("ca.pem")));
-  ATTUNE_ASSIGN_OR_RETURN(options.key_pem, ReadFile(home.IdentityFile("key.pem")));
-  ATTUNE_ASSIGN_OR_RETURN(options.certificate_pem, ReadFile(home.IdentityFile("certificate.pem")));
-  ATTUNE_ASSIGN_OR_RETURN(const int days, DaysLeft(options.certificate_pem));
+  ATTUNE_ASSIGN_OR_RETURN(const std::string ca_pem, ReadFile(home.IdentityFile("ca.pem")));
+  ATTUNE_ASSIGN_OR_RETURN(const std::string key_pem, ReadFile(home.IdentityFile("key.pem")));
+  ATTUNE_ASSIGN_OR_RETURN(const std::string certificate_pem, ReadFile(home.IdentityFile("certificate.pem")));
+  ATTUNE_ASSIGN_OR_RETURN(const int days, DaysLeft(certificate_pem));
   if (days < 0) {
     return absl::UnauthenticatedError(
         absl::StrCat("this site's certificate expired ", -days,
                      " days ago: ask the coordinator for a new invitation and enroll again with --force"));
   }
   if (days < kWarnBeforeDays) spdlog::warn("this site's certificate expires in {} days: ask for a new invitation", days);
+  if (!identity.folder().empty()) {
+    return MakeFolderCourier({.folder = identity.folder(),
+                              .state_path = home.FolderStatePath(),
+                              .site = identity.site(),
+                              .key_pem = key_pem,
+                              .certificate_pem = certificate_pem,
+                              .ca_pem = ca_pem,
+                              .patience = patience.value_or(absl::ZeroDuration()),
+                              .tell = [](const std::string& what) { spdlog::warn("{}", what); }});
+  }
+  GrpcCourierOptions options{
+      .endpoint = identity.coordinator(), .ca_pem = ca_pem, .key_pem = key_pem, .certificate_pem = certificate_pem};
   options.patience = patience.value_or(options.patience);
   return MakeGrpcCourier(options);
 }

@@ -4,6 +4,7 @@
 //
 //   site.yaml                         the site's tables and how they read in the study's terms
 //   identity/key.pem certificate.pem ca.pem identity.json
+//   folder.pb                         by folder: which of its files are the newest (common/transport/signed_folder.h)
 //   studies/<study>/study.pb          the coordinator's last GetStudyReply
 //                   manifest.bin      canonical bytes of the approved manifest
 //                   approval.json     what was approved
@@ -75,6 +76,7 @@ class Home {
 
   const std::string& path() const { return path_; }
   std::string IdentityFile(absl::string_view name) const;
+  std::string FolderStatePath() const { return path_ + "/folder.pb"; }
 
   // FailedPrecondition, telling the command, when this site has not enrolled.
   absl::StatusOr<v1::AgentIdentity> ReadIdentity() const;

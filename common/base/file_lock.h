@@ -8,8 +8,8 @@
 
 namespace attune {
 
-// Keeps others, of this process or another, from what a lock file stands for, for as long as it lives. A killed process leaves no
-// lock behind.
+// Keeps others, of this process or another, from what a lock file stands for, for as long as it lives. A killed process leaves
+// no lock behind.
 class FileLock {
  public:
   // Waits for the lock. Creates the file `path` (0600), which stays. Internal: the folder is missing or not writable.

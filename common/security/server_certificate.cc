@@ -27,8 +27,7 @@ absl::Status CheckServerCertificate(absl::string_view certificate_pem) {
   ATTUNE_ASSIGN_OR_RETURN(const openssl::Certificate certificate, openssl::ParseCertificate(certificate_pem));
   // Flags are those of extensions that are there and could be read.
   const bool is_server = (X509_get_extension_flags(certificate.get()) & EXFLAG_XKUSAGE) != 0 &&
-                         (X509_get_extended_key_usage(certificate.get()) & XKU_SSL_SERVER) != 0 &&
-                         !NamesUri(certificate.get());
+                         (X509_get_extended_key_usage(certificate.get()) & XKU_SSL_SERVER) != 0 && !NamesUri(certificate.get());
   ERR_clear_error();
   if (is_server) return absl::OkStatus();
   return absl::UnauthenticatedError("the certificate is not that of a coordinator");

@@ -80,8 +80,8 @@ absl::Status StatusOf(const v1::FolderError& error, const std::string& name) {
 }
 
 absl::Status NothingYet(const std::string& folder, const std::string& name) {
-  return absl::UnavailableError(
-      absl::StrCat("nothing from the coordinator yet in '", folder, "/inbox' (", name, "); bring the folder to the coordinator"));
+  return absl::UnavailableError(absl::StrCat("nothing from the coordinator yet in '", folder, "/inbox' (", name,
+                                             "); bring the folder to the coordinator"));
 }
 
 // Which upload of a study a header is.
@@ -228,7 +228,8 @@ class FolderCourier : public Courier {
 
   bool HasWholeBundle(const std::string& sha256) const {
     std::error_code error;
-    if (std::filesystem::symlink_status(OutboxBundle(sha256), error).type() != std::filesystem::file_type::regular) return false;
+    if (std::filesystem::symlink_status(OutboxBundle(sha256), error).type() != std::filesystem::file_type::regular)
+      return false;
     const absl::StatusOr<std::string> found = Sha256OfFile(OutboxBundle(sha256));
     return found.ok() && *found == sha256;
   }
@@ -255,14 +256,15 @@ class FolderCourier : public Courier {
     }
   }
 
-  // The coordinator's refusal of the request that lies in the outbox as `name`; OK when there is none, or of an earlier one, or of
-  // one that was changed on the way and so is not this site's.
+  // The coordinator's refusal of the request that lies in the outbox as `name`; OK when there is none, or of an earlier one, or
+  // of one that was changed on the way and so is not this site's.
   absl::Status RefusalOf(const std::string& study, const std::string& name) const {
     v1::FolderError error;
     const absl::Status taken = Take(absl::StrCat(study, ".error.pb"), &error);
     if (absl::IsUnavailable(taken)) return absl::OkStatus();
     ATTUNE_RETURN_IF_ERROR(taken);
-    if (error.code() == 0 || error.answers_to().empty() || files_.OwnDigest(name) != error.answers_to()) return absl::OkStatus();
+    if (error.code() == 0 || error.answers_to().empty() || files_.OwnDigest(name) != error.answers_to())
+      return absl::OkStatus();
     if (!files_.Own(name).ok()) return absl::OkStatus();
     return StatusOf(error, name);
   }
@@ -294,15 +296,16 @@ class FolderCourier : public Courier {
     if (reply.task() == v1::NextReply::TASK_ANSWER || reply.task() == v1::NextReply::TASK_AGGREGATE) {
       const bool aggregates = reply.task() == v1::NextReply::TASK_AGGREGATE;
       if (aggregates && lost && report.round() == reply.round() && report.attempt() == reply.attempt()) {
-        return Wait(request, absl::StrCat("the report that this site has lost its keys of attempt ", reply.attempt(), " at round ",
-                                          reply.round()));
+        return Wait(request, absl::StrCat("the report that this site has lost its keys of attempt ", reply.attempt(),
+                                          " at round ", reply.round()));
       }
       v1::UploadHeader sent;
       const std::string name = UploadName(study, StepOf(reply));
       if (Sent(name, &sent) && sent.manifest_sha256() == request.manifest_sha256() && HasWholeBundle(sent.bundle().sha256())) {
         ATTUNE_RETURN_IF_ERROR(RefusalOf(study, name));
-        return Wait(request, absl::StrCat("the answer to round ", reply.round(),
-                                          aggregates ? absl::StrCat(", attempt ", reply.attempt(), ", step ", reply.step()) : ""));
+        return Wait(request,
+                    absl::StrCat("the answer to round ", reply.round(),
+                                 aggregates ? absl::StrCat(", attempt ", reply.attempt(), ", step ", reply.step()) : ""));
       }
     }
     if (reply.task() == v1::NextReply::TASK_CORRECT && reported && report.state() == v1::SITE_STATE_HARMONIZED) {
@@ -353,8 +356,9 @@ absl::StatusOr<v1::EnrollReply> EnrollByFolder(const FolderEnrollment& enrollmen
       return reply.reply();
     }
     if (absl::Now() >= until) {
-      return absl::UnavailableError(absl::StrCat("the request for a certificate lies in '", enrollment.folder,
-                                                 "/outbox': bring the folder to the coordinator and back, then give this command again"));
+      return absl::UnavailableError(
+          absl::StrCat("the request for a certificate lies in '", enrollment.folder,
+                       "/outbox': bring the folder to the coordinator and back, then give this command again"));
     }
     absl::SleepFor(kLookAgain);
   }

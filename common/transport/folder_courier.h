@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The courier by files, for a hospital that may not connect at all: a folder, on a USB stick or a share, that the site and the
-// coordinator (coordinator/folder_service.h) read and write in turn. Each .pb file is a SignedFile around the message named here;
-// bundles are named by their digest in a signed file.
+// coordinator (coordinator/folder_service.h) read and write in turn. Each .pb file is a SignedFile around the message named
+// here; bundles are named by their digest in a signed file.
 //
 //   outbox/enroll.pb                FolderEnrollRequest, not signed   inbox/enrolled.pb       FolderEnrollReply
 //   outbox/<study>.register.pb      RegisterRequest                   inbox/<study>.study.pb  GetStudyReply
@@ -38,9 +38,10 @@ struct FolderCourierOptions {
 };
 
 // OK of Register, Submit and Report means: it lies in the outbox. What the coordinator refuses is told by the next call. A file
-// that is not in the inbox yet is Unavailable; one that does not count (signed_folder.h) is Unauthenticated. Next looks again for up
-// to its wait_ms (at most 10 s) while there is nothing to do, and takes a task whose result lies in the outbox already as one that
-// the coordinator has not seen yet: it says WAIT. Submit removes what was sent for earlier steps of the study from the outbox.
+// that is not in the inbox yet is Unavailable; one that does not count (signed_folder.h) is Unauthenticated. Next looks again
+// for up to its wait_ms (at most 10 s) while there is nothing to do, and takes a task whose result lies in the outbox already
+// as one that the coordinator has not seen yet: it says WAIT. Submit removes what was sent for earlier steps of the study from
+// the outbox.
 absl::StatusOr<std::unique_ptr<Courier>> MakeFolderCourier(const FolderCourierOptions& options);
 
 struct FolderEnrollment {
@@ -53,8 +54,8 @@ struct FolderEnrollment {
   absl::Duration patience = absl::ZeroDuration();
 };
 
-// Puts the request into the outbox and takes the certificate from the inbox; the same again goes on where it was. Unavailable: the
-// coordinator has not answered yet. Else as the coordinator answered, or Unauthenticated for an answer that is not its.
+// Puts the request into the outbox and takes the certificate from the inbox; the same again goes on where it was. Unavailable:
+// the coordinator has not answered yet. Else as the coordinator answered, or Unauthenticated for an answer that is not its.
 absl::StatusOr<v1::EnrollReply> EnrollByFolder(const FolderEnrollment& enrollment);
 
 // Takes the request from the outbox, once the certificate is kept.

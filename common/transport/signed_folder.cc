@@ -41,7 +41,8 @@ absl::StatusOr<std::string> ReadPlainFile(const std::string& path, std::uint64_t
   if (descriptor < 0) {
     const std::string message = absl::StrCat("cannot open '", path, "': ", std::strerror(errno));
     if (errno == ENOENT || errno == ENOTDIR) return absl::NotFoundError(message);
-    if (errno == ELOOP) return absl::InvalidArgumentError(absl::StrCat("'", path, "' is a symbolic link, which is never followed"));
+    if (errno == ELOOP)
+      return absl::InvalidArgumentError(absl::StrCat("'", path, "' is a symbolic link, which is never followed"));
     return absl::InternalError(message);
   }
   struct stat found = {};
@@ -77,9 +78,10 @@ absl::StatusOr<v1::FolderState> SignedFolder::ReadState() const {
   if (absl::IsNotFound(bytes.status())) return state;
   ATTUNE_RETURN_IF_ERROR(bytes.status());
   if (state.ParseFromString(*bytes)) return state;
-  return absl::DataLossError(absl::StrCat("'", options_.state_path,
-                                          "', where it is remembered which files of the exchanged folder are the newest, is damaged. "
-                                          "Without it an older file would pass: look whether the folder is the newest, then remove it"));
+  return absl::DataLossError(
+      absl::StrCat("'", options_.state_path,
+                   "', where it is remembered which files of the exchanged folder are the newest, is damaged. "
+                   "Without it an older file would pass: look whether the folder is the newest, then remove it"));
 }
 
 absl::Status SignedFolder::Put(const std::string& name, const std::string& payload) const {
@@ -151,22 +153,25 @@ absl::StatusOr<std::string> SignedFolder::Take(const std::string& name) const {
     return Refused(PeerName(name), "was damaged or changed after it was signed");
   }
   if (statement.site() != options_.site || statement.name() != PeerName(name)) {
-    return Refused(PeerName(name), absl::StrCat("was signed as '", statement.name(), "' of the site '", statement.site(), "', not as '",
-                                      PeerName(name), "' of '", options_.site, "'"));
+    return Refused(PeerName(name), absl::StrCat("was signed as '", statement.name(), "' of the site '", statement.site(),
+                                                "', not as '", PeerName(name), "' of '", options_.site, "'"));
   }
   ATTUNE_ASSIGN_OR_RETURN(v1::FolderState state, ReadState());
   const std::string payload_sha256 = Sha256Hex(statement.payload());
   const auto newest = [&]() -> v1::FolderMark& { return (*state.mutable_taken())[PeerName(name)]; };
-  const auto is_newest = [&] { return newest().sequence() == statement.sequence() && newest().payload_sha256() == payload_sha256; };
+  const auto is_newest = [&] {
+    return newest().sequence() == statement.sequence() && newest().payload_sha256() == payload_sha256;
+  };
   if (!is_newest()) {
     ATTUNE_ASSIGN_OR_RETURN(const FileLock lock, FileLock::Acquire(options_.state_path + ".lock"));
     ATTUNE_ASSIGN_OR_RETURN(state, ReadState());
     if (!is_newest() && newest().sequence() >= statement.sequence()) {
       const auto time = [](std::uint64_t sequence) {
-        return absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", absl::FromUnixMillis(static_cast<std::int64_t>(sequence)), absl::UTCTimeZone());
+        return absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", absl::FromUnixMillis(static_cast<std::int64_t>(sequence)),
+                                absl::UTCTimeZone());
       };
       return Refused(PeerName(name), absl::StrCat("is an old file put back: it was written ", time(statement.sequence()),
-                                        ", and one written ", time(newest().sequence()), " was read before"));
+                                                  ", and one written ", time(newest().sequence()), " was read before"));
     }
     newest().set_sequence(statement.sequence());
     newest().set_payload_sha256(payload_sha256);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One end of a folder that travels: what it writes is signed for its place there, and what it reads must be signed by the other end
-// for the same place (proto/attune/v1/folder.proto). A file that was changed, swapped, brought from another folder, put back after a
-// newer one was read, or replaced by a link is noticed and named.
+// One end of a folder that travels: what it writes is signed for its place there, and what it reads must be signed by the other
+// end for the same place (proto/attune/v1/folder.proto). A file that was changed, swapped, brought from another folder, put
+// back after a newer one was read, or replaced by a link is noticed and named.
 #ifndef ATTUNE_COMMON_TRANSPORT_SIGNED_FOLDER_H_
 #define ATTUNE_COMMON_TRANSPORT_SIGNED_FOLDER_H_
 
@@ -31,8 +31,8 @@ struct SignedFolderOptions {
   std::function<void(const std::string&)> tell = [](const std::string&) {};
 };
 
-// Thread-compatible; several processes may use one folder and state. Names are plain file names ("demo.next.pb") that the caller has
-// checked. Each call may fail as files.h does, and with DataLoss when the state cannot be read.
+// Thread-compatible; several processes may use one folder and state. Names are plain file names ("demo.next.pb") that the
+// caller has checked. Each call may fail as files.h does, and with DataLoss when the state cannot be read.
 class SignedFolder {
  public:
   explicit SignedFolder(SignedFolderOptions options) : options_(std::move(options)) {}
@@ -41,18 +41,20 @@ class SignedFolder {
   // certificate is left alone; one that was changed is told and written again.
   absl::Status Put(const std::string& name, const std::string& payload) const;
 
-  // The payload of this end's own file `name`, as long as it lies there as it was written. NotFound when it does not; that it was
-  // changed is told.
+  // The payload of this end's own file `name`, as long as it lies there as it was written. NotFound when it does not; that it
+  // was changed is told.
   absl::StatusOr<std::string> Own(const std::string& name) const;
 
-  // The payload of the other end's file `name`. NotFound: there is none. Unauthenticated, naming the file and what to do: a link or
-  // no plain file, damaged or changed, not signed by the other end, signed for another place, or older than one taken before.
+  // The payload of the other end's file `name`. NotFound: there is none. Unauthenticated, naming the file and what to do: a
+  // link or no plain file, damaged or changed, not signed by the other end, signed for another place, or older than one taken
+  // before.
   absl::StatusOr<std::string> Take(const std::string& name) const;
 
   // Whether this end ever wrote a file of this name.
   absl::StatusOr<bool> HasWritten(const std::string& name) const;
 
-  // SHA-256 of the other end's file, or this end's, as it lies there; empty where there is no plain file. What an answer refers to.
+  // SHA-256 of the other end's file, or this end's, as it lies there; empty where there is no plain file. What an answer refers
+  // to.
   std::string PeerDigest(const std::string& name) const;
   std::string OwnDigest(const std::string& name) const;
 
@@ -68,8 +70,8 @@ class SignedFolder {
   SignedFolderOptions options_;
 };
 
-// The bytes of a plain file; never follows a link. NotFound: nothing there. InvalidArgument: a link or no plain file, or larger than
-// `max_bytes`.
+// The bytes of a plain file; never follows a link. NotFound: nothing there. InvalidArgument: a link or no plain file, or larger
+// than `max_bytes`.
 absl::StatusOr<std::string> ReadPlainFile(const std::string& path, std::uint64_t max_bytes);
 
 }  // namespace attune

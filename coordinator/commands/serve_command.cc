@@ -77,7 +77,12 @@ absl::Status Serve(const std::string& dir, const ServeOptions& options) {
   } else {
     ATTUNE_RETURN_IF_ERROR(MakeFolder(options.folder, FileAccess::kShared));
     spdlog::info("Serving the folders of sites in '{}'.", options.folder);
-    FolderService folders(&desk, options.folder);
+    FolderService folders(&desk, &invitations,
+                          {.root = options.folder,
+                           .state_folder = state.FoldersPath(),
+                           .consortium = state.consortium,
+                           .authority_pem = state.authority.certificate_pem,
+                           .server = state.server});
     SweepUntilSignalled(signals, folders);
   }
   spdlog::info("Stopping.");

@@ -20,6 +20,7 @@ namespace attune {
 //   pki/server.{key,pem}               what `serve` shows to sites
 //   journal.sqlite, blobs/             everything that happened
 //   folders/<site>.pb                  what was last written into, and read from, each site's exchanged folder
+//   audit/                             who asked for what (desk_audit.h)
 //   endpoint                           host:port of the last `serve`, which removes it when it ends in order
 struct StateFolder {
   std::string folder;

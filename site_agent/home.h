@@ -4,6 +4,7 @@
 //
 //   site.yaml                         the site's tables and how they read in the study's terms
 //   identity/key.pem certificate.pem ca.pem identity.json
+//   audit/                            what happened here (site_agent/audit.h)
 //   folder.pb                         by folder: which of its files are the newest (common/transport/signed_folder.h)
 //   studies/<study>/study.pb          the coordinator's last GetStudyReply
 //                   manifest.bin      canonical bytes of the approved manifest

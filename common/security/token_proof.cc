@@ -9,8 +9,7 @@ namespace attune {
 
 std::string TokenProof(absl::string_view token_sha256, absl::string_view site, absl::string_view certificate_request_pem) {
   // Digests of a fixed length, so that no two pairs of name and request read alike.
-  return KeyedDigest(token_sha256,
-                     absl::StrCat("attune enrol by folder", Sha256Hex(site), Sha256Hex(certificate_request_pem)));
+  return KeyedDigest(token_sha256, absl::StrCat("attune enrol by folder", Sha256Hex(site), Sha256Hex(certificate_request_pem)));
 }
 
 }  // namespace attune

@@ -48,7 +48,8 @@ std::string Quoted(absl::string_view text) {
 std::string Now() { return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::Now(), absl::UTCTimeZone()); }
 
 std::string LineOf(std::uint64_t sequence, absl::string_view event, const AuditFields& fields, absl::string_view previous) {
-  std::string line = absl::StrCat("{\"sequence\":", sequence, ",\"time\":\"", Now(), "\",\"event\":", Quoted(event), ",\"fields\":{");
+  std::string line =
+      absl::StrCat("{\"sequence\":", sequence, ",\"time\":\"", Now(), "\",\"event\":", Quoted(event), ",\"fields\":{");
   for (std::size_t i = 0; i < fields.size(); ++i) {
     absl::StrAppend(&line, i == 0 ? "" : ",", Quoted(fields[i].first), ":", Quoted(fields[i].second));
   }
@@ -56,7 +57,8 @@ std::string LineOf(std::uint64_t sequence, absl::string_view event, const AuditF
   return absl::StrCat(line, kDigestMark, Sha256Hex(line), "\"}");
 }
 
-// The digest that a line ends with, when it is that of the line, the line's number is `sequence` and the digest before is `previous`.
+// The digest that a line ends with, when it is that of the line, the line's number is `sequence` and the digest before is
+// `previous`.
 absl::StatusOr<std::string> CheckLine(absl::string_view line, std::uint64_t sequence, absl::string_view previous) {
   absl::string_view rest = line;
   const std::size_t mark = line.size() < kHexDigits + 2 ? 0 : line.size() - 2 - kHexDigits;
@@ -72,6 +74,12 @@ absl::StatusOr<std::string> CheckLine(absl::string_view line, std::uint64_t sequ
     return absl::DataLossError("does not name the line before: that one was changed or exchanged");
   }
   return digest;
+}
+
+std::string DigestOf(const std::string& line) { return line.substr(line.size() - 2 - kHexDigits, kHexDigits); }
+
+AuditHead HeadOf(const std::vector<std::string>& lines) {
+  return {.entries = lines.size(), .digest = lines.empty() ? "" : DigestOf(lines.back())};
 }
 
 absl::Status WriteAt(const std::string& path, std::uint64_t offset, absl::string_view bytes) {
@@ -105,9 +113,7 @@ struct AuditLog::Head {
   std::uint64_t Size() const { return entries == 0 ? 0 : before + line.size() + 1; }
   std::string Sealed() const { return absl::StrCat(kSealPurpose, entries, " ", before, "\n", line); }
   // Of the last line.
-  std::string Digest() const {
-    return entries == 0 ? std::string(kHexDigits, '0') : line.substr(line.size() - 2 - kHexDigits, kHexDigits);
-  }
+  std::string Digest() const { return entries == 0 ? std::string(kHexDigits, '0') : DigestOf(line); }
 };
 
 absl::StatusOr<AuditLog::Head> AuditLog::ReadHead() const {
@@ -115,8 +121,8 @@ absl::StatusOr<AuditLog::Head> AuditLog::ReadHead() const {
   const absl::StatusOr<std::string> text = ReadFile(HeadPath(), kMaxHeadBytes);
   if (absl::IsNotFound(text.status())) {
     if (!FileExists(LogPath())) return head;
-    return absl::DataLossError(absl::StrCat("'", HeadPath(), "' is missing: lines may have been removed from the end of '", LogPath(),
-                                            "', and nobody could tell"));
+    return absl::DataLossError(absl::StrCat("'", HeadPath(), "' is missing: lines may have been removed from the end of '",
+                                            LogPath(), "', and nobody could tell"));
   }
   ATTUNE_RETURN_IF_ERROR(text.status());
   const std::pair<std::string, std::string> parts = absl::StrSplit(*text, absl::MaxSplits('\n', 1));
@@ -151,8 +157,9 @@ absl::Status AuditLog::Append(absl::string_view event, const AuditFields& fields
   const bool exists = ::stat(LogPath().c_str(), &found) == 0;
   const std::uint64_t size = exists ? static_cast<std::uint64_t>(found.st_size) : 0;
   if (size > head.Size() || size < head.before) {
-    return absl::DataLossError(absl::StrCat("'", LogPath(), "' has ", size, " bytes, its head says ", head.Size(),
-                                            ": it was changed. Look with 'audit verify', keep a copy, and move both files away"));
+    return absl::DataLossError(
+        absl::StrCat("'", LogPath(), "' has ", size, " bytes, its head says ", head.Size(),
+                     ": it was changed. Look with 'audit verify', keep a copy, and move both files away"));
   }
   if (size < head.Size()) {
     ATTUNE_RETURN_IF_ERROR(WriteAt(LogPath(), head.before, head.line + "\n"));
@@ -193,24 +200,31 @@ absl::StatusOr<std::vector<std::string>> AuditLog::Lines() const {
   }
   if (!torn.empty()) return damaged(lines.size() + 1, "is cut off, and not the last one: lines after it were removed");
   if (lines.size() < head.entries) {
-    return absl::DataLossError(absl::StrCat("'", LogPath(), "' ends after line ", lines.size(), " of ", head.entries,
-                                            ": the last ones were removed"));
+    return absl::DataLossError(
+        absl::StrCat("'", LogPath(), "' ends after line ", lines.size(), " of ", head.entries, ": the last ones were removed"));
   }
-  if (!lines.empty() && lines.back() != head.line) return damaged(lines.size(), "is not the one that the head knows: it was exchanged");
+  if (!lines.empty() && lines.back() != head.line)
+    return damaged(lines.size(), "is not the one that the head knows: it was exchanged");
   return lines;
 }
 
 absl::StatusOr<AuditHead> AuditLog::Verify() const {
   ATTUNE_ASSIGN_OR_RETURN(const std::vector<std::string> lines, Lines());
-  AuditHead head;
-  head.entries = lines.size();
-  if (!lines.empty()) head.digest = lines.back().substr(lines.back().size() - 2 - kHexDigits, kHexDigits);
-  return head;
+  return HeadOf(lines);
+}
+
+absl::Status AuditLog::VerifyContains(absl::string_view digest) const {
+  ATTUNE_ASSIGN_OR_RETURN(const std::vector<std::string> lines, Lines());
+  for (const std::string& line : lines) {
+    if (DigestOf(line) == digest) return absl::OkStatus();
+  }
+  return absl::DataLossError(absl::StrCat("'", LogPath(), "' never had the head ", digest,
+                                          ", or was made anew since then: compare it with what was exported at that time"));
 }
 
 absl::StatusOr<AuditHead> ExportAudit(const AuditLog& log, const std::string& path) {
   ATTUNE_ASSIGN_OR_RETURN(const std::vector<std::string> lines, log.Lines());
-  ATTUNE_ASSIGN_OR_RETURN(const AuditHead head, log.Verify());
+  AuditHead head = HeadOf(lines);
   ATTUNE_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(path, FileAccess::kOwnerOnly));
   for (const std::string& line : lines) file.Write(line + "\n");
   file.Write(absl::StrCat("{\"exported\":\"", Now(), "\",\"entries\":", head.entries, ",\"head\":\"", head.digest, "\"}\n"));
@@ -222,7 +236,8 @@ absl::StatusOr<std::string> DescribeAudit(const AuditLog& log) {
   ATTUNE_ASSIGN_OR_RETURN(const std::vector<std::string> lines, log.Lines());
   std::string text;
   for (absl::string_view line : lines) {
-    line = line.substr(0, line.size() - (sizeof(kPreviousMark) - 1 + kHexDigits + 1 + sizeof(kDigestMark) - 1 + kHexDigits + 2));
+    line =
+        line.substr(0, line.size() - (sizeof(kPreviousMark) - 1 + kHexDigits + 1 + sizeof(kDigestMark) - 1 + kHexDigits + 2));
     absl::StrAppend(&text, line, "}\n");
   }
   return text;

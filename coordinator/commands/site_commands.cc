@@ -71,6 +71,7 @@ void AddSiteCommands(CLI::App& app, CommandLine& line) {
   invite->add_flag("--force", options->force, "Write over an existing file");
   invite->callback([&line, options] {
     if (options->coordinator.empty() && !options->by_folder) throw CLI::RequiredError("--coordinator or --folder");
+    line.recorded = "site invite " + options->site;
     line.run = [&line, options] { return Invite(line.dir, *options); };
   });
   CLI::App* const list = site->add_subcommand("list", "Who was invited and who has enrolled");

@@ -10,6 +10,7 @@
 #include "absl/time/clock.h"
 #include "common/base/status.h"
 #include "common/wire/manifest.h"
+#include "site_agent/audit.h"
 #include "site_agent/commands/command.h"
 #include "site_agent/describe.h"
 #include "site_agent/gate.h"
@@ -79,6 +80,10 @@ absl::Status Approve(const Globals& globals, const Arguments& arguments) {
   approval.set_manifest_sha256(held.sha256);
   approval.set_time(absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::Now(), absl::UTCTimeZone()));
   approval.set_allow_missing(AllowMissingOf(arguments));
+  ATTUNE_ASSIGN_OR_RETURN(SiteAudit audit, SiteAudit::Open(home));
+  ATTUNE_RETURN_IF_ERROR(audit.Approved(held, arguments.any_difference  ? "missing values, any difference between features"
+                                              : arguments.allow_missing ? "missing values"
+                                                                        : ""));
   ATTUNE_RETURN_IF_ERROR(folder.Approve(CanonicalBytes(held.manifest), approval));
   spdlog::info("approved study '{}', manifest {}", arguments.study, held.sha256);
   return absl::OkStatus();

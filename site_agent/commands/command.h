@@ -40,6 +40,7 @@ void AddRun(CLI::App* app, const Globals* globals, Action* action);
 void AddAnswer(CLI::App* app, const Globals* globals, Action* action);
 void AddApply(CLI::App* app, const Globals* globals, Action* action);
 void AddLocal(CLI::App* app, const Globals* globals, Action* action);
+void AddAudit(CLI::App* app, const Globals* globals, Action* action);
 
 // ---- What several commands do alike. ----
 

@@ -14,6 +14,7 @@
 #include "common/transport/folder_courier.h"
 #include "common/transport/grpc_courier.h"
 #include "common/wire/json.h"
+#include "site_agent/audit.h"
 #include "site_agent/commands/command.h"
 
 namespace attune {
@@ -107,6 +108,9 @@ absl::Status EnrollThisSite(const Globals& globals, const Arguments& arguments) 
       WriteFileAtomically(home.IdentityFile("certificate.pem"), reply.certificate_pem(), FileAccess::kOwnerOnly));
   ATTUNE_RETURN_IF_ERROR(WriteFileAtomically(home.IdentityFile("ca.pem"), invitation.ca_pem(), FileAccess::kOwnerOnly));
   identity.set_consortium(reply.consortium());
+  ATTUNE_ASSIGN_OR_RETURN(const std::string fingerprint, FingerprintOf(reply.certificate_pem()));
+  ATTUNE_ASSIGN_OR_RETURN(SiteAudit audit, SiteAudit::Open(home));
+  ATTUNE_RETURN_IF_ERROR(audit.Enrolled(identity, fingerprint));
   ATTUNE_RETURN_IF_ERROR(home.WriteIdentity(identity));
   std::error_code ignored;
   for (const char* pending : {kPendingKey, kPendingRequest}) std::filesystem::remove(home.IdentityFile(pending), ignored);

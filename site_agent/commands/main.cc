@@ -43,6 +43,7 @@ int Main(int argc, char** argv) {
   attune::AddAnswer(&app, &globals, &action);
   attune::AddApply(&app, &globals, &action);
   attune::AddLocal(&app, &globals, &action);
+  attune::AddAudit(&app, &globals, &action);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -6,6 +6,7 @@
 
 #include "common/base/crash_point.h"
 #include "common/base/status.h"
+#include "site_agent/audit.h"
 #include "site_agent/commands/command.h"
 #include "site_agent/gate.h"
 
@@ -33,6 +34,8 @@ absl::Status Register(const Globals& globals, const Arguments& arguments) {
   for (const BatchCount& batch : tables.data->batches()) request.add_batches(LabelOf(batch.batch));
   std::sort(request.mutable_batches()->begin(), request.mutable_batches()->end());
   request.mutable_features()->Add(tables.data->features().begin(), tables.data->features().end());
+  ATTUNE_ASSIGN_OR_RETURN(SiteAudit audit, SiteAudit::Open(home));
+  ATTUNE_RETURN_IF_ERROR(audit.Registered(arguments.study, request.batches_size(), request.features_size()));
   ATTUNE_RETURN_IF_ERROR(courier->Register(request));
   CrashPoint("site.registered");
   spdlog::info("registered for study '{}' with {} batches and {} features{}", arguments.study, request.batches_size(),

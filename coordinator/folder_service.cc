@@ -37,7 +37,7 @@ namespace fs = std::filesystem;
 
 constexpr char kEnrollFile[] = "enroll.pb";
 constexpr char kEnrolledFile[] = "enrolled.pb";
-constexpr std::uint64_t kMaxEnrollBytes = std::uint64_t{1} << 20;
+constexpr std::uint64_t kMaxRequestBytes = std::uint64_t{1} << 20;
 // How long a folder may be under way after the certificate that signed its files has expired.
 constexpr int kTravelDays = 30;
 // A site that reads an inbox on a shared drive may be fetching what is not named any more.
@@ -164,6 +164,7 @@ SignedFolderOptions EndOf(const FolderServiceOptions& options, const std::string
   end.own_box = "inbox";
   end.peer_box = "outbox";
   end.state_path = absl::StrCat(options.state_folder, "/", site, ".pb");
+  end.max_peer_bytes = kMaxRequestBytes;
   end.key_pem = options.server.key_pem;
   end.certificate_pem = options.server.certificate_pem;
   end.check_peer = [&options, site](const std::string& certificate_pem) { return CheckSigner(options, site, certificate_pem); };
@@ -194,7 +195,7 @@ class SiteFolder {
     ATTUNE_RETURN_IF_ERROR(MakeFolder(inbox_, FileAccess::kShared));
     if (!IsPlainFolder(inbox_))
       return LocalError(absl::FailedPreconditionError(absl::StrCat("'", inbox_, "' is not a folder")));
-    const absl::StatusOr<std::string> bytes = ReadPlainFile(absl::StrCat(outbox_, "/", kEnrollFile), kMaxEnrollBytes);
+    const absl::StatusOr<std::string> bytes = ReadPlainFile(absl::StrCat(outbox_, "/", kEnrollFile), kMaxRequestBytes);
     if (!IsPlainFolder(outbox_) || absl::IsNotFound(bytes.status())) return absl::OkStatus();
     if (!bytes.ok()) {
       Note(kEnrollFile, "", 0, bytes.status());

@@ -24,7 +24,7 @@ namespace attune {
 namespace {
 
 constexpr char kPurpose[] = "attune folder";
-// A manifest with its roster is the largest thing that is signed.
+// Of this end's own files.
 constexpr std::uint64_t kMaxFileBytes = std::uint64_t{64} << 20;
 constexpr std::uint64_t kMaxStateBytes = std::uint64_t{64} << 20;
 
@@ -137,7 +137,7 @@ absl::StatusOr<std::string> SignedFolder::Own(const std::string& name) const {
 }
 
 absl::StatusOr<std::string> SignedFolder::Take(const std::string& name) const {
-  const absl::StatusOr<std::string> bytes = ReadPlainFile(PeerPath(name), kMaxFileBytes);
+  const absl::StatusOr<std::string> bytes = ReadPlainFile(PeerPath(name), options_.max_peer_bytes);
   if (absl::IsInvalidArgument(bytes.status())) return Refused(PeerName(name), "is a link, not a plain file or too large");
   ATTUNE_RETURN_IF_ERROR(bytes.status());
   v1::SignedFile file;
@@ -186,7 +186,7 @@ absl::StatusOr<bool> SignedFolder::HasWritten(const std::string& name) const {
 }
 
 std::string SignedFolder::PeerDigest(const std::string& name) const {
-  const absl::StatusOr<std::string> bytes = ReadPlainFile(PeerPath(name), kMaxFileBytes);
+  const absl::StatusOr<std::string> bytes = ReadPlainFile(PeerPath(name), options_.max_peer_bytes);
   return bytes.ok() ? Sha256Hex(*bytes) : "";
 }
 

@@ -27,6 +27,9 @@ struct SignedFolderOptions {
   std::string certificate_pem;
   // Whether the certificate may sign the other end's files; Unauthenticated, not naming the file, when it may not.
   std::function<absl::Status(const std::string& certificate_pem)> check_peer;
+  // A larger file of the other end is refused before memory is taken. A manifest with its roster is the largest that a site
+  // gets.
+  std::uint64_t max_peer_bytes = std::uint64_t{64} << 20;
   // Told, in a sentence, when a file that this end wrote is found changed.
   std::function<void(const std::string&)> tell = [](const std::string&) {};
 };

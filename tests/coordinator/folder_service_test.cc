@@ -372,6 +372,11 @@ TEST_F(TamperedOutboxTest, Truncated) {
   ExpectRefused("copy the folder again");
 }
 
+TEST_F(TamperedOutboxTest, TooLarge) {
+  fs::resize_file(register_, (std::uint64_t{1} << 20) + 1);
+  ExpectRefused("too large");
+}
+
 TEST_F(TamperedOutboxTest, FileOfAnotherSite) {
   Put("south", "demo.register.pb", Registration({"s1"}).SerializeAsString());
   fs::copy_file(root_ / "south/outbox/demo.register.pb", register_, fs::copy_options::overwrite_existing);

@@ -4,24 +4,30 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <map>
 #include <memory>
+#include <set>
 #include <system_error>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "common/base/digest.h"
 #include "common/base/files.h"
 #include "common/base/status.h"
 #include "common/base/text.h"
+#include "common/security/signature.h"
+#include "common/transport/signed_folder.h"
 #include "coordinator/errors.h"
 
 namespace attune {
@@ -29,26 +35,30 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr char kEnrollFile[] = "enroll.pb";
+constexpr char kEnrolledFile[] = "enrolled.pb";
 constexpr std::uint64_t kMaxRequestBytes = std::uint64_t{1} << 20;
+// How long a folder may be under way after the certificate that signed its files has expired.
+constexpr int kTravelDays = 30;
+// A site that reads an inbox on a shared drive may be fetching what is not named any more.
+constexpr auto kKeepUnnamed = std::chrono::hours(1);
 constexpr std::size_t kChunkBytes = std::size_t{256} << 10;
 
-// Names of the plain files or folders in `folder`, sorted; everything else, symbolic links above all, is left alone.
-absl::StatusOr<std::vector<std::string>> PlainEntries(const std::string& folder, fs::file_type type) {
+// Names of the entries in `folder` that are of the type, sorted. Links are not followed.
+absl::StatusOr<std::vector<std::string>> Entries(const std::string& folder, bool (*wanted)(fs::file_type)) {
   std::vector<std::string> names;
   std::error_code error;
   for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
-    const fs::file_type actual = it->symlink_status(error).type();
-    const std::string name = it->path().filename().string();
-    if (actual == type) {
-      names.push_back(name);
-    } else if (actual == fs::file_type::symlink) {
-      spdlog::debug("'{}' is a symbolic link and is left alone", it->path().string());
-    }
+    if (wanted(it->symlink_status(error).type())) names.push_back(it->path().filename().string());
   }
   if (error) return LocalError(absl::NotFoundError(absl::StrCat("cannot read the folder '", folder, "': ", error.message())));
   std::sort(names.begin(), names.end());
   return names;
 }
+
+bool IsFolder(fs::file_type type) { return type == fs::file_type::directory; }
+// Links among them: what lies in the place of a request is told.
+bool IsNoFolder(fs::file_type type) { return type != fs::file_type::directory; }
 
 bool IsPlainFolder(const std::string& path) {
   std::error_code error;
@@ -60,21 +70,44 @@ bool IsPlainFile(const std::string& path) {
   return fs::symlink_status(path, error).type() == fs::file_type::regular;
 }
 
-absl::Status WriteIfChanged(const std::string& path, const std::string& bytes) {
-  if (IsPlainFile(path)) {
-    const absl::StatusOr<std::string> present = ReadFile(path);
-    if (present.ok() && *present == bytes) return absl::OkStatus();
-  }
-  return LocalError(WriteFileAtomically(path, bytes, FileAccess::kShared));
-}
+std::string Text(const absl::Status& status) { return status.ToString(absl::StatusToStringMode::kWithNoExtraData); }
 
 // A request file of an outbox.
 struct Request {
-  enum Kind { kRegister = 0, kAnswer = 1, kReport = 2 };
+  enum Kind { kRegister = 0, kUpload = 1, kReport = 2 };
   Kind kind = kRegister;
-  std::uint32_t round = 0;  // answers
+  // Uploads; the last two are 0 for a plain answer.
+  std::uint32_t round = 0;
+  std::uint32_t attempt = 0;
+  std::uint32_t step = 0;
   std::string file;
+
+  bool operator<(const Request& other) const {
+    return std::tie(kind, round, attempt, step) < std::tie(other.kind, other.round, other.attempt, other.step);
+  }
 };
+
+// Takes the end of a request's name, ".pb" aside, from `stem`, which leaves the study.
+bool ConsumeKind(absl::string_view& stem, Request& request) {
+  if (absl::ConsumeSuffix(&stem, ".register")) {
+    request.kind = Request::kRegister;
+    return true;
+  }
+  if (absl::ConsumeSuffix(&stem, ".report")) {
+    request.kind = Request::kReport;
+    return true;
+  }
+  request.kind = Request::kUpload;
+  const std::size_t dot = stem.rfind('.');
+  if (dot == absl::string_view::npos) return false;
+  absl::string_view rest = stem.substr(dot + 1);
+  stem = stem.substr(0, dot);
+  if (absl::ConsumePrefix(&rest, "answer-")) return absl::SimpleAtoi(rest, &request.round);
+  if (!absl::ConsumePrefix(&rest, "round-")) return false;
+  const std::vector<absl::string_view> numbers = absl::StrSplit(rest, '-');
+  return numbers.size() == 3 && absl::SimpleAtoi(numbers[0], &request.round) &&
+         absl::SimpleAtoi(numbers[1], &request.attempt) && absl::SimpleAtoi(numbers[2], &request.step);
+}
 
 // Requests by study, in the order in which a site makes them.
 std::map<std::string, std::vector<Request>> RequestsOf(const std::vector<std::string>& names) {
@@ -83,24 +116,10 @@ std::map<std::string, std::vector<Request>> RequestsOf(const std::vector<std::st
     absl::string_view stem = name;
     Request request;
     request.file = name;
-    if (!absl::ConsumeSuffix(&stem, ".pb")) continue;
-    if (absl::ConsumeSuffix(&stem, ".register")) {
-      request.kind = Request::kRegister;
-    } else if (absl::ConsumeSuffix(&stem, ".report")) {
-      request.kind = Request::kReport;
-    } else {
-      const std::size_t mark = stem.rfind(".answer-");
-      if (mark == absl::string_view::npos) continue;
-      request.kind = Request::kAnswer;
-      if (!absl::SimpleAtoi(stem.substr(mark + std::strlen(".answer-")), &request.round)) continue;
-      stem = stem.substr(0, mark);
-    }
+    if (!absl::ConsumeSuffix(&stem, ".pb") || !ConsumeKind(stem, request)) continue;
     if (IsPlainName(stem)) requests[std::string(stem)].push_back(request);
   }
-  for (auto& [study, list] : requests) {
-    std::sort(list.begin(), list.end(),
-              [](const Request& a, const Request& b) { return std::pair(a.kind, a.round) < std::pair(b.kind, b.round); });
-  }
+  for (auto& [study, list] : requests) std::sort(list.begin(), list.end());
   return requests;
 }
 
@@ -113,28 +132,105 @@ absl::StatusOr<Message> Parse(const std::string& bytes, const std::string& file,
   return message;
 }
 
+v1::FolderError ErrorOf(const absl::Status& status, const std::string& answers_to) {
+  const absl::Status shown = ForPeer(status);
+  v1::FolderError error;
+  error.set_code(static_cast<int>(shown.code()));
+  error.set_message(std::string(shown.message()));
+  error.set_answers_to(answers_to);
+  return error;
+}
+
+// Whether a certificate may sign the files of this site's outbox.
+absl::Status CheckSigner(const FolderServiceOptions& options, const std::string& site, const std::string& certificate_pem) {
+  ATTUNE_RETURN_IF_ERROR(CheckIssuedBy(certificate_pem, options.authority_pem, true));
+  ATTUNE_ASSIGN_OR_RETURN(const int days_left, DaysLeft(certificate_pem));
+  if (days_left < -kTravelDays) {
+    return absl::UnauthenticatedError(absl::StrCat("its certificate expired ", -days_left, " days ago"));
+  }
+  ATTUNE_ASSIGN_OR_RETURN(const std::string uri, UriOf(certificate_pem));
+  if (uri != SiteUri(options.consortium, site)) {
+    return absl::UnauthenticatedError(absl::StrCat("its certificate is that of '", uri, "'"));
+  }
+  ATTUNE_ASSIGN_OR_RETURN(const std::string fingerprint, KeyFingerprintOf(certificate_pem));
+  if (options.is_revoked(site, fingerprint)) return absl::UnauthenticatedError("its certificate was revoked");
+  return absl::OkStatus();
+}
+
+SignedFolderOptions EndOf(const FolderServiceOptions& options, const std::string& site) {
+  SignedFolderOptions end;
+  end.folder = absl::StrCat(options.root, "/", site);
+  end.site = site;
+  end.own_box = "inbox";
+  end.peer_box = "outbox";
+  end.state_path = absl::StrCat(options.state_folder, "/", site, ".pb");
+  end.max_peer_bytes = kMaxRequestBytes;
+  end.key_pem = options.server.key_pem;
+  end.certificate_pem = options.server.certificate_pem;
+  end.check_peer = [&options, site](const std::string& certificate_pem) { return CheckSigner(options, site, certificate_pem); };
+  end.tell = [&options, site](const std::string& what) {
+    spdlog::warn("folder of site '{}': {}", site, what);
+    options.on_file(site, "inbox", absl::UnauthenticatedError(what));
+  };
+  return end;
+}
+
 // One site's folder.
 class SiteFolder {
  public:
-  SiteFolder(Desk* desk, std::string site, const std::string& root, std::map<std::string, FileStamp>* verified)
+  SiteFolder(Desk* desk, Invitations* invitations, const FolderServiceOptions& options, std::string site,
+             std::map<std::string, FileStamp>* verified, std::map<std::string, FolderFileSeen>* seen)
       : desk_(desk),
+        invitations_(invitations),
+        options_(options),
         verified_(verified),
+        seen_(seen),
         site_(std::move(site)),
-        outbox_(absl::StrCat(root, "/", site_, "/outbox")),
-        inbox_(absl::StrCat(root, "/", site_, "/inbox")) {}
+        outbox_(absl::StrCat(options.root, "/", site_, "/outbox")),
+        inbox_(absl::StrCat(options.root, "/", site_, "/inbox")),
+        files_(EndOf(options, site_)) {}
 
-  absl::Status Sweep(const std::vector<std::string>& studies) {
+  // Enrols the site, when it asks for that.
+  absl::Status Enroll() {
     ATTUNE_RETURN_IF_ERROR(MakeFolder(inbox_, FileAccess::kShared));
     if (!IsPlainFolder(inbox_))
       return LocalError(absl::FailedPreconditionError(absl::StrCat("'", inbox_, "' is not a folder")));
+    const absl::StatusOr<std::string> bytes = ReadPlainFile(absl::StrCat(outbox_, "/", kEnrollFile), kMaxRequestBytes);
+    if (!IsPlainFolder(outbox_) || absl::IsNotFound(bytes.status())) return absl::OkStatus();
+    if (!bytes.ok()) {
+      Note(kEnrollFile, "", 0, bytes.status());
+      return absl::OkStatus();
+    }
+    const std::string sha256 = Sha256Hex(*bytes);
+    const std::int64_t version = desk_->Version();
+    FolderFileSeen& seen = (*seen_)[SeenName(kEnrollFile)];
+    if (seen.sha256 == sha256 && seen.version == version) return PutOwn(kEnrolledFile, seen.answer);
+    v1::FolderEnrollRequest request;
+    absl::StatusOr<v1::EnrollReply> enrolled = absl::UnauthenticatedError(
+        absl::StrCat("'outbox/", kEnrollFile, "' is not a request of this folder's site: it was damaged or changed"));
+    if (request.ParseFromString(*bytes) && request.site() == site_) enrolled = invitations_->EnrollByProof(request);
+    v1::FolderEnrollReply reply;
+    reply.set_answers_to(sha256);
+    if (enrolled.ok()) {
+      *reply.mutable_reply() = *enrolled;
+    } else {
+      *reply.mutable_error() = ErrorOf(enrolled.status(), sha256);
+    }
+    Note(kEnrollFile, sha256, version, enrolled.status());
+    seen.answer = reply.SerializeAsString();
+    return PutOwn(kEnrolledFile, seen.answer);
+  }
+
+  absl::Status Sweep(const std::vector<std::string>& studies) {
     std::map<std::string, std::vector<Request>> requests;
     if (IsPlainFolder(outbox_)) {
-      ATTUNE_ASSIGN_OR_RETURN(const std::vector<std::string> names, PlainEntries(outbox_, fs::file_type::regular));
+      ATTUNE_ASSIGN_OR_RETURN(const std::vector<std::string> names, Entries(outbox_, IsNoFolder));
       requests = RequestsOf(names);
     }
     for (const std::string& study : studies) requests.try_emplace(study);
     absl::Status first;  // what is wrong with one study must not stop the others
     for (const auto& [study, list] : requests) first.Update(Serve(study, list));
+    if (first.ok()) RemoveUnnamed();
     return first;
   }
 
@@ -145,55 +241,56 @@ class SiteFolder {
     // Studies of others, and requests for one that does not exist, have nothing in the inbox but perhaps an error.
     if (absl::IsPermissionDenied(reply.status()) || absl::IsNotFound(reply.status())) return absl::OkStatus();
     if (!reply.ok()) return reply.status();
-    ATTUNE_RETURN_IF_ERROR(WriteIfChanged(InboxPath(study, ".study.pb"), reply->SerializeAsString()));
+    ATTUNE_RETURN_IF_ERROR(PutOwn(absl::StrCat(study, ".study.pb"), reply->SerializeAsString()));
     if (reply->manifest().empty()) return absl::OkStatus();
     return BringNext(study, Sha256Hex(reply->manifest()));
   }
 
   // All requests; the first that is refused is told, and does not keep the others back.
   absl::Status TakeIn(const std::string& study, const std::vector<Request>& requests) {
-    const std::string error_path = InboxPath(study, ".error.pb");
     v1::FolderError error;
     for (const Request& request : requests) {
-      const absl::StatusOr<std::string> bytes = ReadFile(absl::StrCat(outbox_, "/", request.file), kMaxRequestBytes);
-      if (!bytes.ok()) {
-        spdlog::warn("site '{}': {}", site_, bytes.status().ToString(absl::StatusToStringMode::kWithNoExtraData));
-        continue;
-      }
-      const absl::Status taken = TakeInOne(study, request, *bytes);
-      if (taken.ok()) continue;
-      spdlog::info("'{}' of site '{}': {}", request.file, site_, taken.ToString(absl::StatusToStringMode::kWithNoExtraData));
-      if (error.code() != 0) continue;
-      const absl::Status shown = ForPeer(taken);
-      error.set_code(static_cast<int>(shown.code()));
-      error.set_message(std::string(shown.message()));
-      error.set_answers_to(Sha256Hex(*bytes));
+      const std::string sha256 = files_.PeerDigest(request.file);
+      const std::int64_t version = desk_->Version();
+      const auto seen = seen_->find(SeenName(request.file));
+      const bool done = seen != seen_->end() && !sha256.empty() && seen->second.sha256 == sha256 && seen->second.outcome.ok() &&
+                        seen->second.version == version;
+      if (done) continue;
+      const absl::Status taken = TakeInOne(study, request);
+      Note(request.file, sha256, version, taken);
+      if (!taken.ok() && error.code() == 0) error = ErrorOf(taken, sha256);
     }
-    if (error.code() != 0) return WriteIfChanged(error_path, error.SerializeAsString());
-    std::error_code ignored;
-    if (IsPlainFile(error_path)) fs::remove(error_path, ignored);
-    return absl::OkStatus();
+    const std::string name = absl::StrCat(study, ".error.pb");
+    // That nothing is wrong any more is said too: an old error that is put back is older than that.
+    if (error.code() == 0) {
+      ATTUNE_ASSIGN_OR_RETURN(const bool told, files_.HasWritten(name));
+      if (!told) return absl::OkStatus();
+    }
+    return PutOwn(name, error.SerializeAsString());
   }
 
-  absl::Status TakeInOne(const std::string& study, const Request& request, const std::string& bytes) {
+  absl::Status TakeInOne(const std::string& study, const Request& request) {
+    const absl::StatusOr<std::string> payload = files_.Take(request.file);
+    if (absl::IsUnauthenticated(payload.status())) return payload.status();
+    if (!payload.ok()) return LocalError(payload.status());
     switch (request.kind) {
       case Request::kRegister: {
-        ATTUNE_ASSIGN_OR_RETURN(const auto message, Parse<v1::RegisterRequest>(bytes, request.file, study));
+        ATTUNE_ASSIGN_OR_RETURN(const auto message, Parse<v1::RegisterRequest>(*payload, request.file, study));
         return desk_->Register(site_, message);
       }
-      case Request::kAnswer: {
-        ATTUNE_ASSIGN_OR_RETURN(const auto header, Parse<v1::UploadHeader>(bytes, request.file, study));
-        return TakeInAnswer(header);
+      case Request::kUpload: {
+        ATTUNE_ASSIGN_OR_RETURN(const auto header, Parse<v1::UploadHeader>(*payload, request.file, study));
+        return TakeInUpload(header);
       }
       case Request::kReport: {
-        ATTUNE_ASSIGN_OR_RETURN(const auto message, Parse<v1::ReportRequest>(bytes, request.file, study));
+        ATTUNE_ASSIGN_OR_RETURN(const auto message, Parse<v1::ReportRequest>(*payload, request.file, study));
         return desk_->Report(site_, message);
       }
     }
     return absl::InternalError("a request of no kind");
   }
 
-  absl::Status TakeInAnswer(const v1::UploadHeader& header) {
+  absl::Status TakeInUpload(const v1::UploadHeader& header) {
     ATTUNE_ASSIGN_OR_RETURN(const v1::UploadState state, desk_->GetUpload(site_, header));
     if (state.recorded()) return absl::OkStatus();
     const std::string name = absl::StrCat(header.bundle().sha256(), ".bundle");
@@ -214,7 +311,10 @@ class SiteFolder {
       }
       ATTUNE_RETURN_IF_ERROR(desk_->Append(site_, header, chunk));
     }
-    return desk_->FinishUpload(site_, header).status();
+    const absl::Status finished = desk_->FinishUpload(site_, header).status();
+    if (!absl::IsDataLoss(finished)) return finished;
+    return absl::DataLossError(
+        absl::StrCat("'outbox/", name, "' is not what its name says: it was damaged or changed; copy the folder again"));
   }
 
   absl::Status BringNext(const std::string& study, const std::string& manifest_sha256) {
@@ -222,15 +322,18 @@ class SiteFolder {
     request.set_study(study);
     request.set_manifest_sha256(manifest_sha256);
     ATTUNE_ASSIGN_OR_RETURN(const v1::NextReply next, desk_->Next(site_, request));
-    for (const v1::BundleRef& bundle : next.bundles()) {
-      v1::FetchRequest fetch;
-      fetch.set_study(study);
-      fetch.set_manifest_sha256(manifest_sha256);
-      fetch.set_sha256(bundle.sha256());
-      ATTUNE_ASSIGN_OR_RETURN(const BundleFile source, desk_->BundlePath(site_, fetch));
-      ATTUNE_RETURN_IF_ERROR(CopyBundle(source.path, bundle.sha256()));
+    for (const auto* list : {&next.bundles(), &next.sums()}) {
+      for (const v1::BundleRef& bundle : *list) {
+        v1::FetchRequest fetch;
+        fetch.set_study(study);
+        fetch.set_manifest_sha256(manifest_sha256);
+        fetch.set_sha256(bundle.sha256());
+        ATTUNE_ASSIGN_OR_RETURN(const BundleFile source, desk_->BundlePath(site_, fetch));
+        ATTUNE_RETURN_IF_ERROR(CopyBundle(source.path, bundle.sha256()));
+        named_.insert(absl::StrCat(bundle.sha256(), ".bundle"));
+      }
     }
-    return WriteIfChanged(InboxPath(study, ".next.pb"), next.SerializeAsString());
+    return PutOwn(absl::StrCat(study, ".next.pb"), next.SerializeAsString());
   }
 
   absl::Status CopyBundle(const std::string& from, const std::string& sha256) {
@@ -246,6 +349,12 @@ class SiteFolder {
         return absl::OkStatus();
       }
     }
+    if (fs::symlink_status(to, error).type() != fs::file_type::not_found) {
+      const std::string what =
+          absl::StrCat("'inbox/", sha256, ".bundle' is not as it was written: it was damaged or changed; it is written again");
+      spdlog::warn("folder of site '{}': {}", site_, what);
+      options_.on_file(site_, "inbox", absl::DataLossError(what));
+    }
     absl::StatusOr<AtomicFile> file = AtomicFile::Create(to, FileAccess::kShared);
     if (!file.ok()) return LocalError(file.status());
     const absl::StatusOr<std::shared_ptr<const MappedFile>> source = MappedFile::Open(from);
@@ -258,30 +367,88 @@ class SiteFolder {
     return LocalError(std::move(*file).Commit());
   }
 
-  std::string InboxPath(const std::string& study, const char* suffix) const { return absl::StrCat(inbox_, "/", study, suffix); }
+  // Bundles of steps that are over.
+  void RemoveUnnamed() const {
+    std::error_code error;
+    for (fs::directory_iterator it(inbox_, error), end; !error && it != end; it.increment(error)) {
+      const std::string name = it->path().filename().string();
+      std::error_code ignored;
+      if (absl::EndsWith(name, ".bundle") && named_.count(name) == 0 && IsPlainFile(it->path().string()) &&
+          fs::last_write_time(it->path(), ignored) + kKeepUnnamed < fs::file_time_type::clock::now()) {
+        fs::remove(it->path(), ignored);
+        verified_->erase(it->path().string());
+      }
+    }
+  }
 
-  Desk* const desk_;                                  // not owned
-  std::map<std::string, FileStamp>* const verified_;  // not owned
+  absl::Status PutOwn(const std::string& name, const std::string& payload) const {
+    return LocalError(files_.Put(name, payload));
+  }
+
+  std::string SeenName(const std::string& file) const { return absl::StrCat(site_, "/outbox/", file); }
+
+  // Remembers what became of a file of the outbox, and tells it when that is new.
+  void Note(const std::string& file, const std::string& sha256, std::int64_t version, const absl::Status& outcome) {
+    const auto [seen, first] = seen_->try_emplace(SeenName(file));
+    const bool known = !first && seen->second.sha256 == sha256 && seen->second.outcome == outcome;
+    seen->second.sha256 = sha256;
+    seen->second.version = version;
+    seen->second.outcome = outcome;
+    if (known) return;
+    if (absl::IsUnauthenticated(outcome) || absl::IsDataLoss(outcome)) {
+      spdlog::warn("'{}' of site '{}': {}", file, site_, Text(outcome));
+    } else if (!outcome.ok()) {
+      spdlog::info("'{}' of site '{}': {}", file, site_, Text(outcome));
+    }
+    options_.on_file(site_, absl::StrCat("outbox/", file), outcome);
+  }
+
+  Desk* const desk_;                                   // not owned
+  Invitations* const invitations_;                     // not owned
+  const FolderServiceOptions& options_;                // outlives this
+  std::map<std::string, FileStamp>* const verified_;   // not owned
+  std::map<std::string, FolderFileSeen>* const seen_;  // not owned
   const std::string site_;
   const std::string outbox_;
   const std::string inbox_;
+  const SignedFolder files_;
+  std::set<std::string> named_;  // bundles that some study's next.pb names
 };
 
 }  // namespace
 
-FolderService::FolderService(Desk* desk, std::string root) : desk_(desk), root_(std::move(root)) {}
+FolderService::FolderService(Desk* desk, Invitations* invitations, FolderServiceOptions options)
+    : desk_(desk), invitations_(invitations), options_(std::move(options)) {}
+
+absl::Status FolderService::ReadKeys() {
+  const std::int64_t version = desk_->Version();
+  if (keys_version_ == version) return absl::OkStatus();
+  ATTUNE_ASSIGN_OR_RETURN(const std::vector<SiteRecord> sites, invitations_->Sites());
+  keys_.clear();
+  for (const SiteRecord& site : sites) {
+    if (site.certificate_pem.empty()) continue;
+    ATTUNE_ASSIGN_OR_RETURN(keys_[site.site], KeyFingerprintOf(site.certificate_pem));
+  }
+  keys_version_ = version;
+  return absl::OkStatus();
+}
 
 absl::Status FolderService::Sweep() {
-  ATTUNE_ASSIGN_OR_RETURN(const std::vector<std::string> sites, PlainEntries(root_, fs::file_type::directory));
+  ATTUNE_RETURN_IF_ERROR(MakeFolder(options_.state_folder, FileAccess::kOwnerOnly));
+  ATTUNE_ASSIGN_OR_RETURN(const std::vector<std::string> sites, Entries(options_.root, IsFolder));
   ATTUNE_ASSIGN_OR_RETURN(const std::vector<std::string> studies, desk_->StudyNames());
   absl::Status first;
   for (const std::string& site : sites) {
     if (!IsPlainName(site)) {
-      spdlog::debug("'{}/{}' is not named like a site and is left alone", root_, site);
+      spdlog::debug("'{}/{}' is not named like a site and is left alone", options_.root, site);
       continue;
     }
-    first.Update(
-        WithContext(SiteFolder(desk_, site, root_, &verified_).Sweep(studies), absl::StrCat("folder of site '", site, "'")));
+    SiteFolder folder(desk_, invitations_, options_, site, &verified_, &seen_);
+    absl::Status served = folder.Enroll();
+    served.Update(ReadKeys());
+    const auto key = keys_.find(site);
+    if (served.ok() && key != keys_.end() && !options_.is_revoked(site, key->second)) served = folder.Sweep(studies);
+    first.Update(WithContext(served, absl::StrCat("folder of site '", site, "'")));
   }
   return first;
 }

@@ -84,8 +84,8 @@ absl::StatusOr<std::string> SiteOfPeer(const grpc::ServerContext& context, const
 
 class Service final : public v1::Coordinator::Service {
  public:
-  Service(std::string consortium, Desk* desk, Invitations* invitations)
-      : consortium_(std::move(consortium)), desk_(desk), invitations_(invitations) {}
+  Service(const GrpcServerOptions& options, Desk* desk, Invitations* invitations)
+      : consortium_(options.consortium), on_call_(options.on_call), desk_(desk), invitations_(invitations) {}
 
   // Ends the calls that wait.
   void Stop() { stopping_.store(true); }
@@ -150,7 +150,9 @@ class Service final : public v1::Coordinator::Service {
     if (const absl::Status protocol = PeerMinor(context).status(); !protocol.ok()) return ToGrpc(protocol, name, "(not asked)");
     const absl::StatusOr<std::string> site = SiteOfPeer(context, consortium_);
     if (!site.ok()) return ToGrpc(site.status(), name, "(none)");
-    return ToGrpc(call(*site), name, *site);
+    const absl::Status outcome = call(*site);
+    on_call_(*site, name, outcome);
+    return ToGrpc(outcome, name, *site);
   }
 
   absl::Status WaitForNext(const grpc::ServerContext& context, const std::string& site, const v1::NextRequest& request,
@@ -231,6 +233,7 @@ class Service final : public v1::Coordinator::Service {
   }
 
   const std::string consortium_;
+  const std::function<void(absl::string_view, absl::string_view, const absl::Status&)> on_call_;
   Desk* const desk_;                // not owned
   Invitations* const invitations_;  // not owned
   std::atomic<bool> stopping_{false};
@@ -240,8 +243,7 @@ class Service final : public v1::Coordinator::Service {
 
 class GrpcServer::Impl {
  public:
-  Impl(const GrpcServerOptions& options, Desk* desk, Invitations* invitations)
-      : service_(options.consortium, desk, invitations) {
+  Impl(const GrpcServerOptions& options, Desk* desk, Invitations* invitations) : service_(options, desk, invitations) {
     grpc::EnableDefaultHealthCheckService(true);
     // A certificate is asked for and verified but not required: Enroll and the health service have none to show.
     grpc::SslServerCredentialsOptions tls(GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY);

@@ -4,6 +4,7 @@
 #ifndef ATTUNE_COORDINATOR_GRPC_SERVICE_H_
 #define ATTUNE_COORDINATOR_GRPC_SERVICE_H_
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -21,6 +22,9 @@ struct GrpcServerOptions {
   std::string authority_pem;  // whose client certificates count
   KeyAndCertificate certificate;
   Keepalive keepalive;
+  // Hears of every call of an authenticated site, once it is over. Called by several threads at once.
+  std::function<void(absl::string_view site, absl::string_view call, const absl::Status& outcome)> on_call =
+      [](absl::string_view, absl::string_view, const absl::Status&) {};
 };
 
 // Serves until it is shut down. Every call but Enroll and the health service needs a client certificate of the consortium; a

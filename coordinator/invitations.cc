@@ -13,6 +13,7 @@
 #include "common/base/digest.h"
 #include "common/base/status.h"
 #include "common/base/text.h"
+#include "common/security/token_proof.h"
 #include "coordinator/errors.h"
 #include "coordinator/study_book.h"
 
@@ -53,6 +54,12 @@ absl::StatusOr<Enrolled> ParseEnrolled(const JournalEntry& e) {
 
 std::string Utc(absl::Time time) { return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", time, absl::UTCTimeZone()); }
 
+absl::Status Denied() {
+  return absl::UnauthenticatedError(
+      "the token does not count: it is another site's, has expired, or was used; ask the coordinator's operator for a new "
+      "invitation");
+}
+
 bool IsHostAndPort(absl::string_view endpoint) {
   const std::size_t colon = endpoint.rfind(':');
   int port = 0;
@@ -70,7 +77,7 @@ absl::StatusOr<v1::Invitation> Invitations::Invite(const std::string& site, cons
     return absl::InvalidArgumentError(
         absl::StrCat("'", site, "' is not a site's name: 1 to 63 of [A-Za-z0-9._-], first a letter or digit"));
   }
-  if (!IsHostAndPort(coordinator)) {
+  if (!coordinator.empty() && !IsHostAndPort(coordinator)) {
     return absl::InvalidArgumentError(absl::StrCat("'", coordinator, "' is not host:port, where sites dial"));
   }
   if (days < 1 || days > 90) return absl::InvalidArgumentError(absl::StrCat("an invitation lasts 1 to 90 days, not ", days));
@@ -95,17 +102,33 @@ absl::StatusOr<v1::Invitation> Invitations::Invite(const std::string& site, cons
 }
 
 absl::StatusOr<v1::EnrollReply> Invitations::Enroll(const v1::EnrollRequest& request) {
-  const std::string token_sha256 = Sha256Hex(request.token());
-  const std::string request_sha256 = Sha256Hex(request.certificate_request_pem());
-  const absl::Status denied = absl::UnauthenticatedError(
-      "the token does not count: it is another site's, has expired, or was used; ask the coordinator's operator for a new "
-      "invitation");
+  return EnrollWith(Sha256Hex(request.token()), request.site(), request.certificate_request_pem());
+}
+
+absl::StatusOr<v1::EnrollReply> Invitations::EnrollByProof(const v1::FolderEnrollRequest& request) {
+  const absl::StatusOr<std::vector<JournalEntry>> known = journal_->Read(kConsortium);
+  if (!known.ok()) return LocalError(known.status());
+  for (const JournalEntry& e : *known) {
+    if (e.kind != entry::kInvited || e.site != request.site()) continue;
+    ATTUNE_ASSIGN_OR_RETURN(const Invited invitation, ParseInvited(e));
+    if (SecretsEqual(TokenProof(invitation.token_sha256, request.site(), request.certificate_request_pem()),
+                     request.token_proof())) {
+      return EnrollWith(invitation.token_sha256, request.site(), request.certificate_request_pem());
+    }
+  }
+  return Denied();
+}
+
+absl::StatusOr<v1::EnrollReply> Invitations::EnrollWith(const std::string& token_sha256, const std::string& site,
+                                                        const std::string& request_pem) {
+  const std::string request_sha256 = Sha256Hex(request_pem);
+  const absl::Status denied = Denied();
   std::string certificate_pem;
   absl::Status refusal;  // as against an error of the journal itself
   const auto decide = [&](const std::vector<JournalEntry>& entries) -> absl::StatusOr<std::vector<JournalEntry>> {
     bool invited = false;
     for (const JournalEntry& e : entries) {
-      if (e.site != request.site()) continue;
+      if (e.site != site) continue;
       if (e.kind == entry::kInvited) {
         ATTUNE_ASSIGN_OR_RETURN(const Invited invitation, ParseInvited(e));
         invited |= SecretsEqual(invitation.token_sha256, token_sha256) && absl::FromUnixSeconds(invitation.expires) > now_();
@@ -118,13 +141,13 @@ absl::StatusOr<v1::EnrollReply> Invitations::Enroll(const v1::EnrollRequest& req
       }
     }
     if (!invited) return refusal = denied;
-    absl::StatusOr<std::string> signed_pem = SignSiteRequest(authority_, request.certificate_request_pem(),
-                                                             SiteUri(consortium_, request.site()), kSiteCertificateDays);
+    absl::StatusOr<std::string> signed_pem =
+        SignSiteRequest(authority_, request_pem, SiteUri(consortium_, site), kSiteCertificateDays);
     if (!signed_pem.ok()) return refusal = signed_pem.status();
     certificate_pem = *std::move(signed_pem);
     JournalEntry e;
     e.kind = entry::kEnrolled;
-    e.site = request.site();
+    e.site = site;
     e.body = absl::StrCat(token_sha256, " ", request_sha256, "\n", certificate_pem);
     return std::vector<JournalEntry>{std::move(e)};
   };
@@ -158,9 +181,10 @@ absl::StatusOr<std::vector<SiteRecord>> Invitations::Sites() const {
       record.invited = e.time;
       record.expires = Utc(absl::FromUnixSeconds(invitation.expires));
     } else if (e.kind == entry::kEnrolled) {
-      ATTUNE_ASSIGN_OR_RETURN(const Enrolled enrolled, ParseEnrolled(e));
+      ATTUNE_ASSIGN_OR_RETURN(Enrolled enrolled, ParseEnrolled(e));
       ATTUNE_ASSIGN_OR_RETURN(record.certificate_days_left, DaysLeft(enrolled.certificate_pem));
       record.enrolled = e.time;
+      record.certificate_pem = std::move(enrolled.certificate_pem);
     }
   }
   std::vector<SiteRecord> result;

@@ -14,6 +14,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "attune/v1/coordinator.pb.h"
+#include "attune/v1/folder.pb.h"
 #include "common/security/certificates.h"
 #include "common/storage/journal.h"
 
@@ -28,6 +29,7 @@ struct SiteRecord {
   std::string expires;            // of that invitation, UTC
   std::string enrolled;           // when last, UTC; empty: never
   int certificate_days_left = 0;  // of the newest certificate, where enrolled
+  std::string certificate_pem;    // the newest, where enrolled
 };
 
 // Thread-safe. State is in the journal (entries without a study); of a token only its SHA-256 is kept.
@@ -38,6 +40,7 @@ class Invitations {
               std::function<absl::Time()> now = absl::Now);
 
   // The invitation to hand to the site, valid for `days`. A site may be invited again, for a lost token or a new certificate.
+  // `coordinator` is empty for a site that exchanges a folder only.
   // Fails with InvalidArgument when `site` is not a plain name, `coordinator` not host:port or `days` not 1 to 90.
   absl::StatusOr<v1::Invitation> Invite(const std::string& site, const std::string& coordinator, int days);
 
@@ -46,10 +49,16 @@ class Invitations {
   // with InvalidArgument as SignSiteRequest does. Errors of the journal are local ones (errors.h).
   absl::StatusOr<v1::EnrollReply> Enroll(const v1::EnrollRequest& request);
 
+  // The same by folder, where the token itself is not told.
+  absl::StatusOr<v1::EnrollReply> EnrollByProof(const v1::FolderEnrollRequest& request);
+
   // Sorted by name.
   absl::StatusOr<std::vector<SiteRecord>> Sites() const;
 
  private:
+  absl::StatusOr<v1::EnrollReply> EnrollWith(const std::string& token_sha256, const std::string& site,
+                                             const std::string& request_pem);
+
   const std::string consortium_;
   const KeyAndCertificate authority_;
   Journal* const journal_;  // not owned

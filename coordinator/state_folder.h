@@ -19,6 +19,8 @@ namespace attune {
 //   pki/authority.{key,pem}            the consortium's certificate authority: back it up, keep its key secret
 //   pki/server.{key,pem}               what `serve` shows to sites
 //   journal.sqlite, blobs/             everything that happened
+//   folders/<site>.pb                  what was last written into, and read from, each site's exchanged folder
+//   audit/                             who asked for what (desk_audit.h)
 //   endpoint                           host:port of the last `serve`, which removes it when it ends in order
 struct StateFolder {
   std::string folder;
@@ -29,6 +31,7 @@ struct StateFolder {
   BlobStore blobs;
 
   std::string EndpointPath() const { return folder + "/endpoint"; }
+  std::string FoldersPath() const { return folder + "/folders"; }
 };
 
 // Makes the authority and the server's certificate for `hosts` (DNS names and IP addresses that sites dial). Fails with

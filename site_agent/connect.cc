@@ -19,8 +19,7 @@ namespace {
 constexpr int kWarnBeforeDays = 30;
 
 absl::Status CheckConsortium(const v1::Manifest& manifest, const v1::AgentIdentity& identity) {
-  // By folder a site may not know its consortium's name.
-  if (identity.consortium().empty() || manifest.consortium() == identity.consortium()) return absl::OkStatus();
+  if (manifest.consortium() == identity.consortium()) return absl::OkStatus();
   return absl::PermissionDeniedError(absl::StrCat("the manifest is of consortium '", manifest.consortium(),
                                                   "', this site enrolled with '", identity.consortium(), "'"));
 }
@@ -47,9 +46,6 @@ absl::StatusOr<GrpcCourierOptions> NetworkOptionsOf(const Home& home, const v1::
 
 absl::StatusOr<std::unique_ptr<Courier>> Connect(const Home& home, const v1::AgentIdentity& identity,
                                                  std::optional<absl::Duration> patience) {
-  if (!identity.folder().empty()) {
-    return MakeFolderCourier({.folder = identity.folder(), .patience = patience.value_or(absl::ZeroDuration())});
-  }
   ATTUNE_ASSIGN_OR_RETURN(GrpcCourierOptions options, NetworkOptionsOf(home, identity));
   ATTUNE_ASSIGN_OR_RETURN(const int days, DaysLeft(options.certificate_pem));
   if (days < 0) {
@@ -58,6 +54,16 @@ absl::StatusOr<std::unique_ptr<Courier>> Connect(const Home& home, const v1::Age
                      " days ago: ask the coordinator for a new invitation and enroll again with --force"));
   }
   if (days < kWarnBeforeDays) spdlog::warn("this site's certificate expires in {} days: ask for a new invitation", days);
+  if (!identity.folder().empty()) {
+    return MakeFolderCourier({.folder = identity.folder(),
+                              .state_path = home.FolderStatePath(),
+                              .site = identity.site(),
+                              .key_pem = options.key_pem,
+                              .certificate_pem = options.certificate_pem,
+                              .ca_pem = options.ca_pem,
+                              .patience = patience.value_or(absl::ZeroDuration()),
+                              .tell = [](const std::string& what) { spdlog::warn("{}", what); }});
+  }
   options.patience = patience.value_or(options.patience);
   return MakeGrpcCourier(options);
 }

@@ -7,6 +7,8 @@
 //   ledger/                           on whom sums were released (ledger.h)
 //   identity/key.pem certificate.pem ca.pem identity.json
 //            server-ca.pem            authority of the coordinator's certificate, where it is not the consortium's (ca.pem)
+//   audit/                            what happened here (site_agent/audit.h)
+//   folder.pb                         by folder: which of its files are the newest (common/transport/signed_folder.h)
 //   studies/<study>/study.pb          the coordinator's last GetStudyReply
 //                   manifest.bin      canonical bytes of the approved manifest
 //                   approval.json     what was approved
@@ -87,6 +89,7 @@ class Home {
 
   const std::string& path() const { return path_; }
   std::string IdentityFile(absl::string_view name) const;
+  std::string FolderStatePath() const { return path_ + "/folder.pb"; }
 
   // FailedPrecondition, telling the command, when this site has not enrolled.
   absl::StatusOr<v1::AgentIdentity> ReadIdentity() const;

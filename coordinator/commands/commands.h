@@ -17,6 +17,8 @@ namespace attune {
 struct CommandLine {
   std::string dir = "attune-coordinator";
   std::function<absl::Status()> run;
+  // What goes into the audit log of `dir` ("study start demo"); empty for a command that changes nothing.
+  std::string recorded;
 };
 
 void AddPkiCommands(CLI::App& app, CommandLine& line);      // pki init
@@ -25,6 +27,7 @@ void AddStudyCommands(CLI::App& app, CommandLine& line);    // study create|star
 void AddServeCommand(CLI::App& app, CommandLine& line);     // serve
 void AddEstimateCommand(CLI::App& app, CommandLine& line);  // estimate
 void AddRecordCommands(CLI::App& app, CommandLine& line);   // verify, export
+void AddAuditCommands(CLI::App& app, CommandLine& line);    // audit verify|export
 
 // AlreadyExists, naming the first of `paths` that exists, unless `force`.
 absl::Status CheckOutputs(const std::vector<std::string>& paths, bool force);

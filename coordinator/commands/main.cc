@@ -8,13 +8,22 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/core_dump.h"
+#include "common/base/files.h"
 #include "common/base/status.h"
 #include "common/base/version.h"
 #include "coordinator/commands/commands.h"
+#include "coordinator/desk_audit.h"
 
 namespace {
 
 constexpr char kProgram[] = "attune-coordinator";
+
+// Only where the folder is a coordinator's: a mistyped one must not become one.
+absl::Status Record(const attune::CommandLine& line, const absl::Status& outcome) {
+  if (!attune::FileExists(line.dir + "/pki/consortium")) return absl::OkStatus();
+  ATTUNE_ASSIGN_OR_RETURN(const auto audit, attune::DeskAudit::Open(line.dir));
+  return audit->Commanded(line.recorded, outcome);
+}
 
 int Run(int argc, char** argv) {
   CLI::App app("Coordinates harmonization studies over sites whose data stay where they are.", kProgram);
@@ -33,6 +42,7 @@ int Run(int argc, char** argv) {
   attune::AddServeCommand(app, line);
   attune::AddEstimateCommand(app, line);
   attune::AddRecordCommands(app, line);
+  attune::AddAuditCommands(app, line);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -44,7 +54,8 @@ int Run(int argc, char** argv) {
   spdlog::set_level(quiet ? spdlog::level::warn : verbose ? spdlog::level::debug : spdlog::level::info);
   spdlog::flush_on(spdlog::level::info);
 
-  const absl::Status status = line.run();
+  absl::Status status = line.run();
+  if (!line.recorded.empty()) status.Update(Record(line, status));
   std::cout.flush();
   if (!status.ok()) std::cerr << kProgram << ": " << absl::StrCat(status.message()) << "\n";
   return static_cast<int>(attune::ExitCodeOf(status));

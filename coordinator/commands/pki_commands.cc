@@ -37,7 +37,10 @@ void AddPkiCommands(CLI::App& app, CommandLine& line) {
   const auto options = std::make_shared<InitOptions>();
   init->add_option("--consortium", options->consortium, "Name of the consortium")->required();
   init->add_option("--host", options->hosts, "DNS name or IP address that sites dial; may be repeated")->required();
-  init->callback([&line, options] { line.run = [&line, options] { return Init(line.dir, *options); }; });
+  init->callback([&line, options] {
+    line.recorded = "pki init " + options->consortium;
+    line.run = [&line, options] { return Init(line.dir, *options); };
+  });
 }
 
 }  // namespace attune

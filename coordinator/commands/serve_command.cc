@@ -16,6 +16,7 @@
 #include "common/methods/registry.h"
 #include "coordinator/commands/commands.h"
 #include "coordinator/desk.h"
+#include "coordinator/desk_audit.h"
 #include "coordinator/folder_service.h"
 #include "coordinator/grpc_service.h"
 #include "coordinator/invitations.h"
@@ -60,13 +61,18 @@ absl::Status Serve(const std::string& dir, const ServeOptions& options) {
   Desk desk(state.consortium, state.journal.get(), state.blobs, FindMethod,
 {.authority_pem = state.authority.certificate_pem});
   Invitations invitations(state.consortium, state.authority, state.journal.get(), absl::Now);
+  ATTUNE_ASSIGN_OR_RETURN(const std::unique_ptr<DeskAudit> audit, DeskAudit::Open(dir));
   std::unique_ptr<GrpcServer> server;
   if (!options.no_grpc) {
-    ATTUNE_ASSIGN_OR_RETURN(server, GrpcServer::Start({.listen = options.listen,
-                                                       .consortium = state.consortium,
-                                                       .authority_pem = state.authority.certificate_pem,
-                                                       .certificate = state.server},
-                                                      &desk, &invitations));
+    ATTUNE_ASSIGN_OR_RETURN(
+        server,
+        GrpcServer::Start({.listen = options.listen,
+                           .consortium = state.consortium,
+                           .authority_pem = state.authority.certificate_pem,
+                           .certificate = state.server,
+                           .on_call = [&audit](absl::string_view site, absl::string_view call,
+                                               const absl::Status& outcome) { audit->Called(site, call, "", outcome); }},
+                          &desk, &invitations));
     const std::string endpoint = absl::StrCat(options.listen.substr(0, options.listen.rfind(':')), ":", server->port());
     ATTUNE_RETURN_IF_ERROR(WriteFileAtomically(state.EndpointPath(), endpoint + "\n", FileAccess::kOwnerOnly));
     spdlog::info("Serving the consortium '{}' at {}.", state.consortium, endpoint);
@@ -78,7 +84,15 @@ absl::Status Serve(const std::string& dir, const ServeOptions& options) {
   } else {
     ATTUNE_RETURN_IF_ERROR(MakeFolder(options.folder, FileAccess::kShared));
     spdlog::info("Serving the folders of sites in '{}'.", options.folder);
-    FolderService folders(&desk, options.folder);
+    FolderService folders(&desk, &invitations,
+                          {.root = options.folder,
+                           .state_folder = state.FoldersPath(),
+                           .consortium = state.consortium,
+                           .authority_pem = state.authority.certificate_pem,
+                           .server = state.server,
+                           .on_file = [&audit](absl::string_view site, absl::string_view file, const absl::Status& outcome) {
+                             audit->Called(site, absl::StrCat("file ", file), "", outcome);
+                           }});
     SweepUntilSignalled(signals, folders);
   }
   spdlog::info("Stopping.");

@@ -21,6 +21,7 @@ namespace {
 struct InviteOptions {
   std::string site;
   std::string coordinator;
+  bool by_folder = false;
   std::string out;
   int days = kInvitationDays;
   bool force = false;
@@ -61,11 +62,18 @@ void AddSiteCommands(CLI::App& app, CommandLine& line) {
   CLI::App* const invite = site->add_subcommand("invite", "Write an invitation file; prints the authority's fingerprint");
   const auto options = std::make_shared<InviteOptions>();
   invite->add_option("name", options->site, "Name of the site")->required();
-  invite->add_option("--coordinator", options->coordinator, "HOST:PORT that the site dials")->required();
+  auto* const coordinator = invite->add_option("--coordinator", options->coordinator, "HOST:PORT that the site dials");
+  auto* const folder =
+      invite->add_flag("--folder", options->by_folder, "The site does not connect: it exchanges a folder (docs/protocol.md)");
+  coordinator->excludes(folder);
   invite->add_option("--out", options->out, "The invitation file to write")->required();
   invite->add_option("--days", options->days, "How long the invitation is good")->capture_default_str();
   invite->add_flag("--force", options->force, "Write over an existing file");
-  invite->callback([&line, options] { line.run = [&line, options] { return Invite(line.dir, *options); }; });
+  invite->callback([&line, options] {
+    if (options->coordinator.empty() && !options->by_folder) throw CLI::RequiredError("--coordinator or --folder");
+    line.recorded = "site invite " + options->site;
+    line.run = [&line, options] { return Invite(line.dir, *options); };
+  });
   CLI::App* const list = site->add_subcommand("list", "Who was invited and who has enrolled");
   list->callback([&line] { line.run = [&line] { return List(line.dir); }; });
 }

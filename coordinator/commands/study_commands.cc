@@ -87,7 +87,9 @@ void AddStudyCommands(CLI::App& app, CommandLine& line) {
   const auto options = std::make_shared<StudyOptions>();
   const auto add = [&](const char* name, const char* help, Action action) {
     CLI::App* const command = study->add_subcommand(name, help);
-    command->callback([&line, options, action] {
+    command->callback([&line, options, action, name = std::string(name)] {
+      if (name == "create") line.recorded = "study create";
+      if (name == "start" || name == "close") line.recorded = absl::StrCat("study ", name, " ", options->name);
       line.run = [&line, options, action]() -> absl::Status {
         ATTUNE_ASSIGN_OR_RETURN(const StateFolder state, OpenStateFolder(line.dir));
         Desk desk(state.consortium, state.journal.get(), state.blobs, FindMethod,

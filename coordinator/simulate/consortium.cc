@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "attune/v1/coordinator.pb.h"
+#include "attune/v1/folder.pb.h"
 #include "common/base/files.h"
 #include "common/base/status.h"
 #include "common/base/text.h"
@@ -189,12 +190,15 @@ absl::Status Consortium::WritePolicy(const std::string& site) {
 
 absl::Status Consortium::Enroll(const std::string& site) {
   std::vector<std::string> enroll = SiteCommand(site, "enroll");
-  if (options_.via == Via::kFolder) {
-    enroll.insert(enroll.end(), {"--site", site, "--folder", absl::StrCat(options_.folder, "/exchange/", site)});
-    return RunOnce(site, "attune-site", enroll);
-  }
   const std::string invitation = absl::StrCat(options_.folder, "/sites/", site, "/invitation.json");
-  ATTUNE_RETURN_IF_ERROR(Coordinator({"site", "invite", site, "--coordinator", endpoint_, "--out", invitation}).status());
+  std::vector<std::string> invite = {"site", "invite", site, "--out", invitation};
+  if (options_.via == Via::kFolder) {
+    invite.push_back("--folder");
+    enroll.insert(enroll.end(), {"--folder", absl::StrCat(options_.folder, "/exchange/", site)});
+  } else {
+    invite.insert(invite.end(), {"--coordinator", endpoint_});
+  }
+  ATTUNE_RETURN_IF_ERROR(Coordinator(invite).status());
   // A hospital hears the fingerprint by telephone.
   enroll.insert(enroll.end(), {"--invitation", invitation, "--fingerprint", fingerprint_});
   return RunOnce(site, "attune-site", enroll);
@@ -225,10 +229,15 @@ absl::Status Consortium::AwaitManifests() {
   const auto start = std::chrono::steady_clock::now();
   for (const std::string& site : options_.sites) {
     const std::string path = absl::StrCat(options_.folder, "/exchange/", site, "/inbox/", options_.study, ".study.pb");
-    v1::GetStudyReply reply;
     for (;;) {
       const absl::StatusOr<std::string> bytes = ReadFile(path);
-      if (bytes.ok() && reply.ParseFromString(*bytes) && !reply.manifest().empty()) break;
+      v1::SignedFile file;
+      v1::FolderStatement statement;
+      v1::GetStudyReply reply;
+      if (bytes.ok() && file.ParseFromString(*bytes) && statement.ParseFromString(file.statement()) &&
+          reply.ParseFromString(statement.payload()) && !reply.manifest().empty()) {
+        break;
+      }
       bool finished = false;
       ATTUNE_RETURN_IF_ERROR(Check(*coordinator_, false, &finished));
       if (options_.interrupted()) return Interrupted();

@@ -7,10 +7,12 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "common/base/status.h"
 #include "common/wire/manifest.h"
 #include "common/wire/names.h"
+#include "site_agent/audit.h"
 #include "site_agent/commands/command.h"
 #include "site_agent/describe.h"
 #include "site_agent/gate.h"
@@ -79,6 +81,18 @@ absl::Status CheckWithinPolicy(const SiteStudy& study, const v1::Approval& appro
                                                   "' first, if this site accepts that"));
 }
 
+// What the approval agrees to by name, for the record.
+std::string DescribeAgreements(const v1::Approval& approval) {
+  std::vector<std::string> agreed;
+  if (approval.allow_missing() == v1::ALLOW_MISSING_YES) agreed.push_back("missing values");
+  if (approval.allow_missing() == v1::ALLOW_MISSING_ANY_DIFFERENCE) {
+    agreed.push_back("missing values, any difference between features");
+  }
+  if (approval.allow_reference_batch()) agreed.push_back("reference batch");
+  if (!approval.override_ledger().empty()) agreed.push_back(absl::StrCat("ledger overridden: ", approval.override_ledger()));
+  return absl::StrJoin(agreed, "; ");
+}
+
 absl::Status Approve(const Globals& globals, const Arguments& arguments) {
   const Home home(globals.dir);
   ATTUNE_ASSIGN_OR_RETURN(const v1::AgentIdentity identity, home.ReadIdentity());
@@ -99,6 +113,8 @@ absl::Status Approve(const Globals& globals, const Arguments& arguments) {
   approval.set_override_ledger(arguments.override_ledger);
   ATTUNE_RETURN_IF_ERROR(CheckWithinPolicy(study, approval));
   ATTUNE_RETURN_IF_ERROR(Confirm(arguments, held));
+  ATTUNE_ASSIGN_OR_RETURN(SiteAudit audit, SiteAudit::Open(home));
+  ATTUNE_RETURN_IF_ERROR(audit.Approved(held, DescribeAgreements(approval)));
   ATTUNE_RETURN_IF_ERROR(folder.Approve(CanonicalBytes(held.manifest), approval));
   spdlog::info("approved study '{}', manifest {}", arguments.study, held.sha256);
   return absl::OkStatus();

@@ -44,6 +44,7 @@ void AddApply(CLI::App* app, const Globals* globals, Action* action);
 void AddLocal(CLI::App* app, const Globals* globals, Action* action);
 void AddPolicy(CLI::App* app, const Globals* globals, Action* action);
 void AddLedger(CLI::App* app, const Globals* globals, Action* action);
+void AddAudit(CLI::App* app, const Globals* globals, Action* action);
 
 // ---- What several commands do alike. ----
 

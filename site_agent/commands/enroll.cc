@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/crash_point.h"
@@ -13,6 +14,7 @@
 #include "common/transport/folder_courier.h"
 #include "common/transport/grpc_courier.h"
 #include "common/wire/json.h"
+#include "site_agent/audit.h"
 #include "site_agent/commands/command.h"
 
 namespace attune {
@@ -25,7 +27,6 @@ constexpr std::uint64_t kMaxInvitationBytes = 1 << 20;
 struct Arguments {
   std::string invitation;
   std::string fingerprint;
-  std::string site;
   std::string folder;
   NetworkArguments network;
   double patience = -1;
@@ -49,68 +50,87 @@ absl::StatusOr<KeyAndRequest> PendingRequest(const Home& home, const std::string
   return made;
 }
 
-absl::Status EnrollByInvitation(const Globals& globals, const Arguments& arguments) {
-  const Home home(globals.dir);
-  ATTUNE_RETURN_IF_ERROR(CheckNotEnrolled(home, globals.force));
+absl::StatusOr<v1::Invitation> ReadInvitation(const Arguments& arguments) {
   ATTUNE_ASSIGN_OR_RETURN(const std::string text, ReadFile(arguments.invitation, kMaxInvitationBytes));
   v1::Invitation invitation;
   ATTUNE_RETURN_IF_ERROR(FromJson(text, arguments.invitation, &invitation));
+  if (!IsPlainName(invitation.site())) {
+    return absl::InvalidArgumentError(absl::StrCat("'", arguments.invitation, "' names no site: ask for another invitation"));
+  }
   ATTUNE_ASSIGN_OR_RETURN(const std::string found, FingerprintOf(invitation.ca_pem()));
-  if (!SameFingerprint(found, arguments.fingerprint)) {
-    return absl::UnauthenticatedError(absl::StrCat("the authority in '", arguments.invitation, "' has the fingerprint ", found,
-                                                   ", not the one that you gave: ask the coordinator, by another way than the "
-                                                   "invitation came, which is right"));
+  if (SameFingerprint(found, arguments.fingerprint)) return invitation;
+  return absl::UnauthenticatedError(absl::StrCat("the authority in '", arguments.invitation, "' has the fingerprint ", found,
+                                                 ", not the one that you gave: ask the coordinator, by another way than the "
+                                                 "invitation came, which is right"));
+}
+
+absl::StatusOr<v1::EnrollReply> EnrollOverNetwork(const v1::Invitation& invitation, const v1::AgentIdentity& identity,
+                                                  const std::string& server_ca, const std::string& request_pem,
+                                                  std::optional<absl::Duration> patience) {
+  if (invitation.coordinator().empty()) {
+    return absl::InvalidArgumentError(
+        "the invitation names no coordinator to connect to: give --folder with the folder that is exchanged, or ask for "
+        "another");
   }
-  v1::AgentIdentity identity;
-  identity.set_site(invitation.site());
-  identity.set_coordinator(invitation.coordinator());
-  GrpcCourierOptions options{.endpoint = invitation.coordinator(), .ca_pem = invitation.ca_pem()};
-  ATTUNE_RETURN_IF_ERROR(SetProxy(arguments.network, &identity));
+  GrpcCourierOptions options{.endpoint = invitation.coordinator(), .ca_pem = server_ca.empty() ? invitation.ca_pem() : server_ca};
   ATTUNE_ASSIGN_OR_RETURN(options.proxy, ProxyOf(identity));
-  if (!arguments.network.server_ca.empty()) {
-    ATTUNE_ASSIGN_OR_RETURN(options.ca_pem, ReadServerCa(arguments.network));
-  }
-  ATTUNE_RETURN_IF_ERROR(home.MakeIdentityFolder());
-  ATTUNE_ASSIGN_OR_RETURN(const KeyAndRequest own, PendingRequest(home, invitation.site()));
-  CrashPoint("site.request_kept");
-  options.patience = PatienceOf(arguments.patience).value_or(options.patience);
+  options.patience = patience.value_or(options.patience);
   v1::EnrollRequest request;
   request.set_site(invitation.site());
   request.set_token(invitation.token());
-  request.set_certificate_request_pem(own.request_pem);
-  ATTUNE_ASSIGN_OR_RETURN(const v1::EnrollReply reply, Enroll(options, request));
+  request.set_certificate_request_pem(request_pem);
+  return Enroll(options, request);
+}
+
+absl::Status EnrollThisSite(const Globals& globals, const Arguments& arguments) {
+  const Home home(globals.dir);
+  ATTUNE_RETURN_IF_ERROR(CheckNotEnrolled(home, globals.force));
+  ATTUNE_ASSIGN_OR_RETURN(const v1::Invitation invitation, ReadInvitation(arguments));
+  ATTUNE_RETURN_IF_ERROR(home.MakeIdentityFolder());
+  ATTUNE_ASSIGN_OR_RETURN(const KeyAndRequest own, PendingRequest(home, invitation.site()));
+  CrashPoint("site.request_kept");
+  v1::AgentIdentity identity;
+  identity.set_site(invitation.site());
+  std::string server_ca;
+  if (!arguments.network.server_ca.empty()) {
+    ATTUNE_ASSIGN_OR_RETURN(server_ca, ReadServerCa(arguments.network));
+  }
+  v1::EnrollReply reply;
+  if (arguments.folder.empty()) {
+    identity.set_coordinator(invitation.coordinator());
+    ATTUNE_RETURN_IF_ERROR(SetProxy(arguments.network, &identity));
+    ATTUNE_ASSIGN_OR_RETURN(
+        reply, EnrollOverNetwork(invitation, identity, server_ca, own.request_pem, PatienceOf(arguments.patience)));
+  } else {
+    identity.set_folder(std::filesystem::absolute(arguments.folder).lexically_normal().string());
+    ATTUNE_ASSIGN_OR_RETURN(reply, EnrollByFolder({.folder = identity.folder(),
+                                                   .state_path = home.FolderStatePath(),
+                                                   .site = invitation.site(),
+                                                   .token = invitation.token(),
+                                                   .certificate_request_pem = own.request_pem,
+                                                   .ca_pem = invitation.ca_pem(),
+                                                   .patience = PatienceOf(arguments.patience).value_or(absl::ZeroDuration())}));
+  }
   CrashPoint("site.certificate_received");
   ATTUNE_RETURN_IF_ERROR(WriteFileAtomically(home.IdentityFile("key.pem"), own.key_pem, FileAccess::kOwnerOnly));
   ATTUNE_RETURN_IF_ERROR(
       WriteFileAtomically(home.IdentityFile("certificate.pem"), reply.certificate_pem(), FileAccess::kOwnerOnly));
   ATTUNE_RETURN_IF_ERROR(WriteFileAtomically(home.IdentityFile("ca.pem"), invitation.ca_pem(), FileAccess::kOwnerOnly));
   std::error_code ignored;
-  if (arguments.network.server_ca.empty()) {
+  if (server_ca.empty()) {
     std::filesystem::remove(home.IdentityFile("server-ca.pem"), ignored);
   } else {
-    ATTUNE_RETURN_IF_ERROR(WriteFileAtomically(home.IdentityFile("server-ca.pem"), options.ca_pem, FileAccess::kOwnerOnly));
+    ATTUNE_RETURN_IF_ERROR(WriteFileAtomically(home.IdentityFile("server-ca.pem"), server_ca, FileAccess::kOwnerOnly));
   }
   identity.set_consortium(reply.consortium());
+  ATTUNE_ASSIGN_OR_RETURN(const std::string fingerprint, FingerprintOf(reply.certificate_pem()));
+  ATTUNE_ASSIGN_OR_RETURN(SiteAudit audit, SiteAudit::Open(home));
+  ATTUNE_RETURN_IF_ERROR(audit.Enrolled(identity, fingerprint));
   ATTUNE_RETURN_IF_ERROR(home.WriteIdentity(identity));
   for (const char* pending : {kPendingKey, kPendingRequest}) std::filesystem::remove(home.IdentityFile(pending), ignored);
-  spdlog::info("enrolled as site '{}' of consortium '{}'", identity.site(), identity.consortium());
-  return absl::OkStatus();
-}
-
-absl::Status EnrollByFolder(const Globals& globals, const Arguments& arguments) {
-  const Home home(globals.dir);
-  ATTUNE_RETURN_IF_ERROR(CheckNotEnrolled(home, globals.force));
-  if (!IsPlainName(arguments.site)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("'", arguments.site, "' cannot be a site's name: expected letters, digits, '.', '_', '-'"));
-  }
-  v1::AgentIdentity identity;
-  identity.set_site(arguments.site);
-  identity.set_folder(std::filesystem::absolute(arguments.folder).lexically_normal().string());
-  ATTUNE_RETURN_IF_ERROR(MakeFolderCourier({.folder = identity.folder()}).status());
-  ATTUNE_RETURN_IF_ERROR(home.MakeIdentityFolder());
-  ATTUNE_RETURN_IF_ERROR(home.WriteIdentity(identity));
-  spdlog::info("site '{}' exchanges the folder {}", identity.site(), identity.folder());
+  if (!identity.folder().empty()) RemoveFolderEnrollment(identity.folder());
+  spdlog::info("enrolled as site '{}' of consortium '{}'{}", identity.site(), identity.consortium(),
+               identity.folder().empty() ? "" : ", by the folder " + identity.folder());
   return absl::OkStatus();
 }
 
@@ -118,28 +138,18 @@ absl::Status EnrollByFolder(const Globals& globals, const Arguments& arguments) 
 
 void AddEnroll(CLI::App* app, const Globals* globals, Action* action) {
   auto arguments = std::make_shared<Arguments>();
-  CLI::App* command =
-      app->add_subcommand("enroll", "Join a consortium: get this site's certificate, or name the folder to exchange");
-  auto* invitation = command->add_option("--invitation", arguments->invitation, "file from the coordinator's 'site invite'");
-  auto* fingerprint = command->add_option("--fingerprint", arguments->fingerprint,
-                                          "the authority's SHA-256 fingerprint, told by another way than the invitation");
-  auto* site = command->add_option("--site", arguments->site, "this site's name, where a folder is exchanged");
-  auto* folder = command->add_option("--folder", arguments->folder, "the folder that is exchanged with the coordinator");
+  CLI::App* command = app->add_subcommand("enroll", "Join a consortium: get this site's certificate");
+  command->add_option("--invitation", arguments->invitation, "file from the coordinator's 'site invite'")->required();
+  command
+      ->add_option("--fingerprint", arguments->fingerprint,
+                   "the authority's SHA-256 fingerprint, told by another way than the invitation")
+      ->required();
+  auto* folder = command->add_option("--folder", arguments->folder,
+                                     "the folder that is exchanged with the coordinator, where this site does not connect");
   AddNetworkOptions(command, &arguments->network);
-  for (const char* of_network : {"--proxy", "--server-ca"}) command->get_option(of_network)->needs(invitation);
-  command->add_option("--patience", arguments->patience, "seconds to go on trying when the coordinator cannot be reached");
-  invitation->needs(fingerprint)->excludes(folder)->excludes(site);
-  fingerprint->needs(invitation);
-  site->needs(folder);
-  folder->needs(site);
-  command->callback([=] {
-    if (arguments->invitation.empty() && arguments->folder.empty()) {
-      throw CLI::RequiredError("--invitation and --fingerprint, or --site and --folder");
-    }
-    *action = [=] {
-      return arguments->folder.empty() ? EnrollByInvitation(*globals, *arguments) : EnrollByFolder(*globals, *arguments);
-    };
-  });
+  for (const char* of_network : {"--proxy", "--server-ca"}) command->get_option(of_network)->excludes(folder);
+  command->add_option("--patience", arguments->patience, "seconds to go on trying when the coordinator does not answer");
+  command->callback([=] { *action = [=] { return EnrollThisSite(*globals, *arguments); }; });
 }
 
 }  // namespace attune

@@ -48,6 +48,7 @@ int Main(int argc, char** argv) {
   attune::AddLocal(&app, &globals, &action);
   attune::AddPolicy(&app, &globals, &action);
   attune::AddLedger(&app, &globals, &action);
+  attune::AddAudit(&app, &globals, &action);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -14,6 +14,7 @@
 #include "common/kernel/fold.h"
 #include "common/wire/bundle.h"
 #include "site_agent/answer.h"
+#include "site_agent/audit.h"
 #include "site_agent/commands/command.h"
 #include "site_agent/describe.h"
 #include "site_agent/gate.h"
@@ -107,6 +108,8 @@ absl::Status Preview(const Globals& globals, const Arguments& arguments) {
                 : approved.ok() ? "Approved: 'run' sends this."
                                 : "Not approved yet: nothing is sent before 'attune-site approve'.")
             << "\n";
+  ATTUNE_ASSIGN_OR_RETURN(SiteAudit audit, SiteAudit::Open(home));
+  ATTUNE_RETURN_IF_ERROR(audit.Previewed(study.name(), study.held.sha256));
   // What would be refused is not written out either.
   ATTUNE_RETURN_IF_ERROR(refused);
   if (arguments.out.empty()) return absl::OkStatus();

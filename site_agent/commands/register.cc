@@ -8,6 +8,7 @@
 #include "common/base/files.h"
 #include "common/base/status.h"
 #include "common/wire/manifest.h"
+#include "site_agent/audit.h"
 #include "site_agent/commands/command.h"
 #include "site_agent/gate.h"
 #include "site_agent/policy.h"
@@ -48,6 +49,8 @@ absl::Status Register(const Globals& globals, const Arguments& arguments) {
     // Its key will sign this site's part of secure aggregation.
     request.set_certificate_pem(ReadFile(home.IdentityFile("certificate.pem")).value_or(""));
   }
+  ATTUNE_ASSIGN_OR_RETURN(SiteAudit audit, SiteAudit::Open(home));
+  ATTUNE_RETURN_IF_ERROR(audit.Registered(arguments.study, request.batches_size(), request.features_size()));
   ATTUNE_RETURN_IF_ERROR(courier->Register(request));
   CrashPoint("site.registered");
   spdlog::info("registered for study '{}' with {} batches and {} features{}", arguments.study, request.batches_size(),

@@ -7,12 +7,20 @@
 #include <chrono>
 #include <filesystem>
 
+#include "absl/strings/match.h"
+#include "absl/time/clock.h"
+#include "common/security/signature.h"
+#include "common/security/token_proof.h"
 #include "tests/coordinator/fixture.h"
+#include "tests/support/folder_pki.h"
 
 namespace attune::testing {
 namespace {
 
+using ::testing::AllOf;
+using ::testing::Contains;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using Code = absl::StatusCode;
 namespace fs = std::filesystem;
 
@@ -20,20 +28,56 @@ class FolderServiceTest : public DeskTest {
  public:
   void SetUp() override {
     DeskTest::SetUp();
-    for (const char* site : {"north", "south"}) fs::create_directories(root_ / (std::string(site) + "/outbox"));
-    service_ = std::make_unique<FolderService>(desk_.get(), root_.path());
+    invitations_ = std::make_unique<Invitations>("net", pki_.authority, journal_.get(), [this] { return now_; });
+    for (const char* site : {"north", "south"}) {
+      fs::create_directories(root_ / (std::string(site) + "/outbox"));
+      keys_[site] = EnrolledKeyOf(site);
+    }
+    service_ = std::make_unique<FolderService>(desk_.get(), invitations_.get(), Options());
+  }
+
+  FolderServiceOptions Options() {
+    return {.root = root_.path(),
+            .state_folder = folder_ / "folders",
+            .consortium = "net",
+            .authority_pem = pki_.authority.certificate_pem,
+            .server = pki_.server,
+            .is_revoked = [this](absl::string_view site, absl::string_view) { return site == revoked_; },
+            .on_file =
+                [this](absl::string_view site, absl::string_view file, const absl::Status& outcome) {
+                  heard_.push_back(absl::StrCat(site, " ", file, " ", absl::StatusCodeToString(outcome.code())));
+                }};
+  }
+
+  // As a site that has enrolled over a network.
+  KeyAndCertificate EnrolledKeyOf(const std::string& site) {
+    const KeyAndRequest made = *MakeKeyAndRequest(site);
+    v1::EnrollRequest request;
+    request.set_site(site);
+    request.set_token(invitations_->Invite(site, "", 7)->token());
+    request.set_certificate_request_pem(made.request_pem);
+    return {made.key_pem, invitations_->Enroll(request)->certificate_pem()};
+  }
+
+  // The site's end.
+  SignedFolder End(const std::string& site) {
+    return EndFor(root_ / site, site, "outbox", keys_.at(site), folder_ / (site + ".end"));
   }
 
   void Put(const std::string& site, const std::string& name, const std::string& bytes) {
-    root_.Write(absl::StrCat(site, "/outbox/", name), bytes);
+    if (absl::EndsWith(name, ".pb")) {
+      ASSERT_OK(End(site).Put(name, bytes));
+    } else {
+      root_.Write(absl::StrCat(site, "/outbox/", name), bytes);
+    }
   }
 
   template <typename Message>
   Message Get(const std::string& site, const std::string& name) {
     Message message;
-    const std::string path = absl::StrCat(site, "/inbox/", name);
-    EXPECT_TRUE(fs::exists(root_ / path)) << path;
-    EXPECT_TRUE(message.ParseFromString(root_.Read(path)));
+    const absl::StatusOr<std::string> payload = End(site).Take(name);
+    EXPECT_OK(payload);
+    EXPECT_TRUE(payload.ok() && message.ParseFromString(*payload));
     return message;
   }
 
@@ -47,7 +91,13 @@ class FolderServiceTest : public DeskTest {
     Put(site, absl::StrCat("demo.answer-", upload.header.round(), ".pb"), upload.header.SerializeAsString());
   }
 
+  const FolderPki pki_;
+  absl::Time now_ = absl::Now();
   TempFolder root_;
+  std::unique_ptr<Invitations> invitations_;
+  std::map<std::string, KeyAndCertificate> keys_;
+  std::string revoked_;
+  std::vector<std::string> heard_;
   std::unique_ptr<FolderService> service_;
 };
 
@@ -106,11 +156,11 @@ TEST_F(FolderServiceTest, RefusedRequest_IsToldAndForgotten) {
   const auto error = Get<v1::FolderError>("north", "demo.error.pb");
   EXPECT_EQ(error.code(), static_cast<int>(Code::kInvalidArgument));
   EXPECT_THAT(error.message(), HasSubstr("at least one"));
-  EXPECT_EQ(error.answers_to(), Sha256Hex(bad));
+  EXPECT_EQ(error.answers_to(), Sha256Hex(root_.Read("north/outbox/demo.register.pb")));
   EXPECT_FALSE(InInbox("south", "demo.error.pb"));
   Put("north", "demo.register.pb", Registration({"n1"}).SerializeAsString());
   ASSERT_OK(service_->Sweep());
-  EXPECT_FALSE(InInbox("north", "demo.error.pb"));
+  EXPECT_EQ(Get<v1::FolderError>("north", "demo.error.pb").code(), 0);
 }
 
 TEST_F(FolderServiceTest, RefusedRequest_DoesNotKeepTheOthersBack) {
@@ -158,6 +208,9 @@ TEST_F(FolderServiceTest, Garbage_IsTold) {
   Put("north", "demo.register.pb", "\xff\xff\xff");
   ASSERT_OK(service_->Sweep());
   EXPECT_EQ(Get<v1::FolderError>("north", "demo.error.pb").code(), static_cast<int>(Code::kInvalidArgument));
+  root_.Write("north/outbox/demo.register.pb", "\xff\xff\xff");
+  ASSERT_OK(service_->Sweep());
+  EXPECT_EQ(Get<v1::FolderError>("north", "demo.error.pb").code(), static_cast<int>(Code::kUnauthenticated));
 }
 
 TEST_F(FolderServiceTest, AnswerWithoutItsBundle) {
@@ -168,14 +221,15 @@ TEST_F(FolderServiceTest, AnswerWithoutItsBundle) {
   EXPECT_EQ(Get<v1::FolderError>("north", "demo.error.pb").code(), static_cast<int>(Code::kDataLoss));
   Put("north", upload.header.bundle().sha256() + ".bundle", upload.bytes);
   ASSERT_OK(service_->Sweep());
-  EXPECT_FALSE(InInbox("north", "demo.error.pb"));
+  EXPECT_EQ(Get<v1::FolderError>("north", "demo.error.pb").code(), 0);
   EXPECT_EQ(Status().rounds[0].answers.count("north"), 1u);
 }
 
-TEST_F(FolderServiceTest, SymbolicLinks_AreLeftAlone) {
+TEST_F(FolderServiceTest, SymbolicLinks_AreNotFollowed) {
   ASSERT_OK(desk_->CreateStudy(Config(), false));
-  const std::string elsewhere = folder_.Write("register.pb", Registration({"n1"}).SerializeAsString());
-  fs::create_symlink(elsewhere, root_ / "north/outbox/demo.register.pb");
+  Put("north", "demo.register.pb", Registration({"n1"}).SerializeAsString());
+  fs::rename(root_ / "north/outbox/demo.register.pb", folder_ / "register.pb");
+  fs::create_symlink(folder_ / "register.pb", root_ / "north/outbox/demo.register.pb");
   fs::create_directories(folder_ / "west/outbox");
   fs::create_directory_symlink(folder_ / "west", root_ / "west");
   fs::create_directory_symlink(folder_.path(), root_ / "south/inbox");
@@ -184,6 +238,8 @@ TEST_F(FolderServiceTest, SymbolicLinks_AreLeftAlone) {
   EXPECT_FALSE(fs::exists(folder_ / "west/inbox"));
   EXPECT_FALSE(fs::exists(folder_ / "demo.study.pb"));
   EXPECT_TRUE(InInbox("north", "demo.study.pb"));
+  EXPECT_THAT(Get<v1::FolderError>("north", "demo.error.pb").message(),
+              AllOf(HasSubstr("'outbox/demo.register.pb'"), HasSubstr("is a link")));
 }
 
 TEST_F(FolderServiceTest, OddNames_AreLeftAlone) {
@@ -197,8 +253,196 @@ TEST_F(FolderServiceTest, OddNames_AreLeftAlone) {
   EXPECT_FALSE(InInbox("north", "demo.error.pb"));
 }
 
+TEST_F(FolderServiceTest, Files_AreHeardOfOnce) {
+  ASSERT_OK(desk_->CreateStudy(Config(), false));
+  Put("north", "demo.register.pb", Registration({"n1"}).SerializeAsString());
+  for (int i = 0; i < 3; ++i) ASSERT_OK(service_->Sweep());
+  EXPECT_THAT(heard_, ::testing::ElementsAre("north outbox/demo.register.pb OK"));
+}
+
+TEST_F(FolderServiceTest, BundlesNoLongerNamed_AreRemovedInTime) {
+  StartDemo();
+  ASSERT_OK(service_->Sweep());
+  const std::string question = absl::StrCat("north/inbox/", Status().rounds[0].question_sha256, ".bundle");
+  for (const char* site : {"north", "south"}) PutAnswer(site);
+  for (int i = 0; i < 2; ++i) ASSERT_OK(service_->Sweep());
+  EXPECT_TRUE(fs::exists(root_ / question)) << "the site may be reading it";
+  fs::last_write_time(root_ / question, fs::file_time_type::clock::now() - std::chrono::hours(2));
+  ASSERT_OK(service_->Sweep());
+  EXPECT_FALSE(fs::exists(root_ / question));
+}
+
+// ---- Enrolment. ----
+
+class FolderEnrolTest : public FolderServiceTest {
+ public:
+  void SetUp() override {
+    FolderServiceTest::SetUp();
+    fs::create_directories(root_ / "west/outbox");
+    request_.set_site("west");
+    ASSERT_OK_AND_ASSIGN(const KeyAndRequest made, MakeKeyAndRequest("west"));
+    request_.set_certificate_request_pem(made.request_pem);
+    keys_["west"] = {made.key_pem, ""};
+    ASSERT_OK_AND_ASSIGN(const v1::Invitation invitation, invitations_->Invite("west", "", 7));
+    token_ = invitation.token();
+  }
+
+  v1::FolderEnrollReply Ask(const std::string& token, const std::string& site = "west") {
+    request_.set_token_proof(TokenProof(Sha256Hex(token), request_.site(), request_.certificate_request_pem()));
+    root_.Write(site + "/outbox/enroll.pb", request_.SerializeAsString());
+    EXPECT_OK(service_->Sweep());
+    return Get<v1::FolderEnrollReply>(site, "enrolled.pb");
+  }
+
+  v1::FolderEnrollRequest request_;
+  std::string token_;
+};
+
+TEST_F(FolderEnrolTest, CertificateThenStudies) {
+  ASSERT_OK(desk_->CreateStudy(Config(), false));
+  ASSERT_OK(service_->Sweep());
+  EXPECT_FALSE(InInbox("west", "demo.study.pb")) << "not enrolled yet";
+  const v1::FolderEnrollReply reply = Ask(token_);
+  ASSERT_TRUE(reply.has_reply()) << reply.error().message();
+  EXPECT_EQ(reply.answers_to(), Sha256Hex(root_.Read("west/outbox/enroll.pb")));
+  keys_["west"].certificate_pem = reply.reply().certificate_pem();
+  EXPECT_EQ(*UriOf(keys_["west"].certificate_pem), "attune://net/site/west");
+  // Again, also by a service that was started anew: the same.
+  FolderService again(desk_.get(), invitations_.get(), Options());
+  ASSERT_OK(again.Sweep());
+  EXPECT_EQ(Get<v1::FolderEnrollReply>("west", "enrolled.pb").reply().certificate_pem(), keys_["west"].certificate_pem);
+  EXPECT_TRUE(InInbox("west", "demo.study.pb"));
+  Put("west", "demo.register.pb", Registration({"w1"}).SerializeAsString());
+  ASSERT_OK(again.Sweep());
+  EXPECT_EQ(Status().sites.count("west"), 1u);
+}
+
+TEST_F(FolderEnrolTest, WrongToken) {
+  EXPECT_THAT(Ask("another").error().message(), HasSubstr("the token does not count"));
+  EXPECT_TRUE(Ask(token_).has_reply()) << "the token was not used up";
+}
+
+TEST_F(FolderEnrolTest, ExpiredToken) {
+  now_ += absl::Hours(24 * 8);
+  EXPECT_THAT(Ask(token_).error().message(), HasSubstr("has expired"));
+}
+
+TEST_F(FolderEnrolTest, FinderPutsHisOwnRequestUnderTheProof) {
+  request_.set_token_proof(TokenProof(Sha256Hex(token_), "west", request_.certificate_request_pem()));
+  ASSERT_OK_AND_ASSIGN(const KeyAndRequest other, MakeKeyAndRequest("west"));
+  request_.set_certificate_request_pem(other.request_pem);
+  root_.Write("west/outbox/enroll.pb", request_.SerializeAsString());
+  ASSERT_OK(service_->Sweep());
+  EXPECT_THAT(Get<v1::FolderEnrollReply>("west", "enrolled.pb").error().message(), HasSubstr("the token does not count"));
+}
+
+TEST_F(FolderEnrolTest, RequestInAnotherSitesFolder) {
+  EXPECT_THAT(Ask(token_, "north").error().message(), HasSubstr("'outbox/enroll.pb' is not a request of this folder's site"));
+}
+
+// ---- What somebody may do to a folder on its way to the coordinator: noticed, by the file's name, and told to the site. ----
+
+class TamperedOutboxTest : public FolderServiceTest {
+ public:
+  void SetUp() override {
+    FolderServiceTest::SetUp();
+    ASSERT_OK(desk_->CreateStudy(Config(), false));
+    Put("north", "demo.register.pb", Registration({"n1"}).SerializeAsString());
+  }
+
+  void ExpectRefused(const std::string& why) {
+    ASSERT_OK(service_->Sweep());
+    const auto error = Get<v1::FolderError>("north", "demo.error.pb");
+    EXPECT_EQ(error.code(), static_cast<int>(Code::kUnauthenticated));
+    EXPECT_THAT(error.message(), AllOf(HasSubstr("'outbox/demo.register.pb'"), HasSubstr(why), Not(HasSubstr(root_.path()))));
+    EXPECT_THAT(heard_, Contains("north outbox/demo.register.pb UNAUTHENTICATED"));
+  }
+
+  const std::string register_ = root_ / "north/outbox/demo.register.pb";
+};
+
+TEST_F(TamperedOutboxTest, ByteFlipped) {
+  FlipByte(register_, 4);
+  ExpectRefused("damaged or changed");
+  EXPECT_TRUE(Status().sites.empty());
+}
+
+TEST_F(TamperedOutboxTest, Truncated) {
+  fs::resize_file(register_, fs::file_size(register_) - 1);
+  ExpectRefused("copy the folder again");
+}
+
+TEST_F(TamperedOutboxTest, TooLarge) {
+  fs::resize_file(register_, (std::uint64_t{1} << 20) + 1);
+  ExpectRefused("too large");
+}
+
+TEST_F(TamperedOutboxTest, FileOfAnotherSite) {
+  Put("south", "demo.register.pb", Registration({"s1"}).SerializeAsString());
+  fs::copy_file(root_ / "south/outbox/demo.register.pb", register_, fs::copy_options::overwrite_existing);
+  ExpectRefused("'attune://net/site/south'");
+  EXPECT_EQ(Status().sites.count("north"), 0u);
+}
+
+TEST_F(TamperedOutboxTest, TwoFilesSwapped) {
+  Put("north", "other.register.pb", Registration({"n1"}).SerializeAsString());
+  fs::rename(root_ / "north/outbox/other.register.pb", register_);
+  ExpectRefused("was signed as 'outbox/other.register.pb'");
+}
+
+TEST_F(TamperedOutboxTest, OldFilePutBack) {
+  const std::string old = root_.Read("north/outbox/demo.register.pb");
+  Put("north", "demo.register.pb", Registration({"n1", "n2"}).SerializeAsString());
+  ASSERT_OK(service_->Sweep());
+  root_.Write("north/outbox/demo.register.pb", old);
+  ExpectRefused("old file put back");
+  // A coordinator that starts again has not forgotten.
+  service_ = std::make_unique<FolderService>(desk_.get(), invitations_.get(), Options());
+  ExpectRefused("old file put back");
+  EXPECT_EQ(Status().sites.at("north").labels.size(), 2u);
+}
+
+TEST_F(TamperedOutboxTest, SignedByTheCoordinatorOrAnotherAuthority) {
+  ASSERT_OK(EndFor(root_ / "north", "north", "outbox", pki_.server, folder_ / "f1").Put("demo.register.pb", "x"));
+  ExpectRefused("may write it");
+  const FolderPki other;
+  ASSERT_OK(EndFor(root_ / "north", "north", "outbox", other.SiteOf("north"), folder_ / "f2").Put("demo.register.pb", "x"));
+  ExpectRefused("may write it");
+}
+
+TEST_F(TamperedOutboxTest, RevokedKey) {
+  revoked_ = "north";
+  fs::remove_all(root_ / "north/inbox");
+  ASSERT_OK(service_->Sweep());
+  EXPECT_TRUE(Status().sites.empty());
+  EXPECT_FALSE(InInbox("north", "demo.study.pb")) << "a revoked site gets nothing";
+}
+
+TEST_F(TamperedOutboxTest, BundleChanged) {
+  ASSERT_OK(desk_->Register("south", Registration({"s1"})));
+  ASSERT_OK(service_->Sweep());
+  ASSERT_OK_AND_ASSIGN(manifest_sha256_, desk_->StartStudy("demo"));
+  PutAnswer("north");
+  const std::string bundle = absl::StrCat("north/outbox/", AnswerOf("north").header.bundle().sha256(), ".bundle");
+  FlipByte(root_ / bundle, 200);
+  ASSERT_OK(service_->Sweep());
+  const auto error = Get<v1::FolderError>("north", "demo.error.pb");
+  EXPECT_EQ(error.code(), static_cast<int>(Code::kDataLoss));
+  EXPECT_THAT(error.message(), HasSubstr(fs::path(bundle).filename().string()));
+}
+
+TEST_F(TamperedOutboxTest, InboxChangedIsToldAndWrittenAgain) {
+  ASSERT_OK(service_->Sweep());
+  FlipByte(root_ / "north/inbox/demo.study.pb", 4);
+  ASSERT_OK(service_->Sweep());
+  EXPECT_THAT(heard_, Contains("north inbox UNAUTHENTICATED"));
+  Get<v1::GetStudyReply>("north", "demo.study.pb");
+}
+
 TEST_F(FolderServiceTest, MissingRoot) {
-  FolderService service(desk_.get(), root_ / "nowhere");
+  FolderServiceOptions options = Options();
+  options.root = root_ / "nowhere";
+  FolderService service(desk_.get(), invitations_.get(), options);
   EXPECT_THAT(service.Sweep(), StatusIs(Code::kNotFound, HasSubstr("nowhere")));
 }
 

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "common/base/digest.h"
+#include "common/security/token_proof.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_folder.h"
 
@@ -52,6 +54,24 @@ TEST_F(InvitationsTest, Invite_HoldsWhatTheSiteNeeds) {
   ASSERT_OK_AND_ASSIGN(const std::vector<JournalEntry> entries, journal_->Read(""));
   ASSERT_EQ(entries.size(), 1u);
   EXPECT_THAT(entries[0].body, Not(HasSubstr(invitation.token())));
+}
+
+TEST_F(InvitationsTest, Invite_ForAFolderNamesNoCoordinator) {
+  ASSERT_OK_AND_ASSIGN(const v1::Invitation invitation, invitations_->Invite("north", "", 7));
+  EXPECT_EQ(invitation.coordinator(), "");
+}
+
+TEST_F(InvitationsTest, EnrollByProof_SameAsWithTheToken) {
+  ASSERT_OK_AND_ASSIGN(const v1::Invitation invitation, invitations_->Invite("north", "host:1", 7));
+  v1::FolderEnrollRequest request;
+  request.set_site("north");
+  request.set_certificate_request_pem(request_pem_);
+  request.set_token_proof(TokenProof(Sha256Hex(invitation.token()), "north", request_pem_));
+  ASSERT_OK_AND_ASSIGN(const v1::EnrollReply by_folder, invitations_->EnrollByProof(request));
+  ASSERT_OK_AND_ASSIGN(const v1::EnrollReply by_network, invitations_->Enroll(RequestOf("north", invitation.token())));
+  EXPECT_EQ(by_folder.certificate_pem(), by_network.certificate_pem());
+  request.set_site("south");
+  EXPECT_THAT(invitations_->EnrollByProof(request), StatusIs(Code::kUnauthenticated, HasSubstr("token")));
 }
 
 TEST_F(InvitationsTest, Invite_BadInput) {

@@ -212,11 +212,24 @@ TEST_F(ConsortiumTest, ByFolder_CarriedByHand) {
   };
   const std::vector<std::string> show = {"study", "show", "demo", "--json"};
   ASSERT_EQ(Coordinator({"study", "create", SyntheticConsortium::StudyFileIn(temp_ / "data")}).exit_code, 0);
+  const auto enroll = [&](const std::string& site) {
+    return Site(site, {"enroll", "--invitation", temp_ / (site + ".json"), "--fingerprint", fingerprint_, "--folder",
+                       temp_ / ("stick/" + site)});
+  };
   for (const std::string& site : sites_) {
     fs::create_directories(temp_ / ("stick/" + site));
-    ASSERT_EQ(Site(site, {"enroll", "--site", site, "--folder", temp_ / ("stick/" + site)}).exit_code, 0);
-    EXPECT_EQ(Site(site, {"register", "demo"}).exit_code, 5) << "the study has not come by folder yet";
+    ASSERT_EQ(Coordinator({"site", "invite", site, "--folder", "--out", temp_ / (site + ".json")}).exit_code, 0);
+    const ProgramResult asked = enroll(site);
+    EXPECT_EQ(asked.exit_code, 5) << asked.output;
+    EXPECT_THAT(asked.output, HasSubstr("bring the folder to the coordinator and back"));
   }
+  ASSERT_NO_FATAL_FAILURE(carried_until("\"recruiting\"", show));
+  for (const std::string& site : sites_) {
+    const ProgramResult enrolled = enroll(site);
+    ASSERT_EQ(enrolled.exit_code, 0) << enrolled.output;
+    EXPECT_FALSE(fs::exists(temp_ / absl::StrCat("stick/", site, "/outbox/enroll.pb")));
+  }
+  EXPECT_EQ(Site("davos", {"register", "demo"}).exit_code, 5) << "the study has not come by folder yet";
   ASSERT_NO_FATAL_FAILURE(carried_until("\"recruiting\"", show));
   for (const std::string& site : sites_) ASSERT_EQ(Site(site, {"register", "demo"}).exit_code, 0);
   ASSERT_NO_FATAL_FAILURE(carried_until("\"site\": \"davos\"", show));
@@ -246,6 +259,21 @@ TEST_F(ConsortiumTest, ByFolder_CarriedByHand) {
   const ProgramResult done = Site("davos", {"run", "demo"});
   EXPECT_EQ(done.exit_code, 0) << done.output;
   EXPECT_THAT(done.output, HasSubstr("has done its part"));
+
+  // Both sides can say what happened, and that the record is whole.
+  const ProgramResult audit = Site("davos", {"audit", "show"});
+  EXPECT_THAT(audit.output,
+              AllOf(HasSubstr("\"enrolled\""), HasSubstr("\"registered\""), HasSubstr("\"approved\""), HasSubstr(manifest_)));
+  EXPECT_EQ(Site("davos", {"audit", "verify"}).exit_code, 0);
+  EXPECT_EQ(Site("davos", {"audit", "export", "--out", temp_ / "davos.jsonl"}).exit_code, 0);
+  EXPECT_EQ(Coordinator({"audit", "export", "--out", temp_ / "coordinator.jsonl"}).exit_code, 0);
+  EXPECT_THAT(temp_.Read("coordinator.jsonl"), AllOf(HasSubstr("study start demo"), HasSubstr("file outbox/demo.register.pb")));
+  std::string log = temp_.Read("sites/davos/audit/audit.jsonl");
+  log.replace(log.find("enrolled"), 8, "enrolles");
+  temp_.Write("sites/davos/audit/audit.jsonl", log);
+  const ProgramResult changed = Site("davos", {"audit", "verify"});
+  EXPECT_EQ(changed.exit_code, 1) << changed.output;
+  EXPECT_THAT(changed.output, HasSubstr("line 1"));
 }
 
 TEST_F(ConsortiumTest, Enroll_WrongFingerprintUsedTokenAndOthersName) {

@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 JOBS ?= $(shell nproc)
 
-.PHONY: demo test build bench fuzz lint format setup
+.PHONY: demo test build bench fuzz soak lint format setup
 
 setup:
 	@deploy/install-debian-packages.sh
@@ -32,6 +32,10 @@ fuzz: setup
 	cmake --preset fuzz
 	cmake --build --preset fuzz --parallel $(JOBS)
 	tests/fuzz/run.sh build/fuzz $(JOBS)
+
+# Studies again and again, and the longer fault tests: nothing may grow, nothing may be lost.
+soak: build
+	tests/soak/run.sh build/release/bin
 
 lint: setup
 	cmake --preset dev

@@ -48,8 +48,16 @@ absl::StatusOr<std::optional<v1::StudySummary>> SummaryOf(const StudyStatus& sta
   const auto part = evidence.parts.find(kEvidencePart);
   if (part == evidence.parts.end()) return absl::DataLossError("the study's evidence file has no evidence");
   std::vector<std::string> notes(common.header.notes().begin(), common.header.notes().end());
+  for (const auto& [site, registration] : status.sites) {
+    if (SiteStateOf(status, site) == "left_out") {
+      notes.push_back(absl::StrCat("site ", site, " is not part of the result: its sums did not come in time"));
+    }
+  }
   notes.insert(notes.end(), evidence.header.notes().begin(), evidence.header.notes().end());
   ATTUNE_ASSIGN_OR_RETURN(v1::StudySummary summary, MakeSummary(manifest, status.manifest_sha256, part->second, notes));
+  const std::vector<std::string> members = status.Members();
+  summary.set_sites(static_cast<std::uint32_t>(members.size()));
+  summary.set_batches(static_cast<std::uint32_t>(FactsOf(manifest, members).batches.size()));
   return std::optional<v1::StudySummary>(std::move(summary));
 }
 

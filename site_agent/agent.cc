@@ -9,10 +9,12 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "common/base/crash_point.h"
 #include "common/base/digest.h"
 #include "common/base/files.h"
+#include "common/base/printable.h"
 #include "common/base/status.h"
 #include "common/wire/bundle.h"
 #include "site_agent/answer.h"
@@ -45,7 +47,9 @@ class Run {
     std::string told;
     for (;;) {
       const absl::Time asked = absl::Now();
-      ATTUNE_ASSIGN_OR_RETURN(const v1::NextReply reply, courier_->Next(request));
+      ATTUNE_ASSIGN_OR_RETURN(v1::NextReply reply, courier_->Next(request));
+      // What goes to a terminal or a log must not command it.
+      reply.set_message(std::string(Printable(absl::UnknownError(reply.message())).message()));
       if (reply.manifest_sha256() != study_.held.sha256) {
         return absl::FailedPreconditionError(absl::StrCat("the coordinator replies for the manifest '", reply.manifest_sha256(),
                                                           "', this site approved ", study_.held.sha256,
@@ -87,6 +91,7 @@ class Run {
 
   // Tells the coordinator the kind of a final failure. That this may fail too does not matter: the error itself is returned.
   void ReportFailure(const absl::Status& status) {
+    RecordFailure(status);
     if (stopped_by_coordinator_) return;
     switch (status.code()) {
       case absl::StatusCode::kUnavailable:
@@ -106,6 +111,37 @@ class Run {
   }
 
  private:
+  void RecordFailure(const absl::Status& status) {
+    if (options_.audit == nullptr || absl::IsUnavailable(status)) return;
+    const absl::Status recorded = absl::IsPermissionDenied(status)
+                                      ? options_.audit->Refused(study_.name(), "gate", status.message())
+                                      : options_.audit->Failed(study_.name(), status);
+    if (!recorded.ok()) spdlog::error("{}", recorded.ToString(absl::StatusToStringMode::kWithNoExtraData));
+  }
+
+  absl::Status RecordQuestion(std::uint32_t round, const std::string& question_sha256) {
+    if (options_.audit == nullptr || last_asked_ == question_sha256) return absl::OkStatus();
+    last_asked_ = question_sha256;
+    return options_.audit->Asked(study_.held, round, question_sha256);
+  }
+
+  // Before the first byte leaves: what cannot be put on record is not sent.
+  absl::Status RecordRelease(const v1::UploadHeader& header, const Form& form) {
+    if (options_.audit == nullptr || last_released_ == header.bundle().sha256()) return absl::OkStatus();
+    last_released_ = header.bundle().sha256();
+    std::vector<std::string> blocks;
+    for (const BlockSpec& block : form) blocks.push_back(absl::StrCat(block.name, " ", block.rows, "x", block.cols));
+    std::vector<std::string> rules;
+    for (const RuleResult& rule : judged_) rules.push_back(absl::StrCat(rule.rule, ": ", rule.result.ok() ? "passed" : "REFUSED"));
+    return options_.audit->Released(study_.held, {.round = header.round(),
+                                                  .attempt = header.attempt(),
+                                                  .step = static_cast<std::uint32_t>(header.step()),
+                                                  .bundle_sha256 = header.bundle().sha256(),
+                                                  .bytes = header.bundle().size(),
+                                                  .shape = absl::StrJoin(blocks, ", "),
+                                                  .rules = absl::StrJoin(rules, "; ")});
+  }
+
   absl::Status Fetch(const v1::BundleRef& ref, const std::string& path) {
     if (const auto here = Sha256OfFile(path); here.ok() && *here == ref.sha256()) return absl::OkStatus();
     v1::FetchRequest request;
@@ -123,17 +159,20 @@ class Run {
                                                       study_.name(), "' has its sums masked"));
     }
     const std::string& question = reply.bundles(0).sha256();
+    ATTUNE_RETURN_IF_ERROR(RecordQuestion(reply.round(), question));
     // Before the question is fetched: another one for the same round must not take the place of the one that was answered.
-    absl::StatusOr<v1::UploadHeader> header = KeptAnswer(study_, tables_, reply.round(), question);
+    absl::StatusOr<v1::UploadHeader> header = KeptAnswer(study_, tables_, reply.round(), question, &judged_);
     if (absl::IsNotFound(header.status())) {
       ATTUNE_RETURN_IF_ERROR(Fetch(reply.bundles(0), study_.folder.QuestionPath(reply.round())));
-      header = KeptAnswer(study_, tables_, reply.round(), question);
+      header = KeptAnswer(study_, tables_, reply.round(), question, &judged_);
     }
     if (absl::IsNotFound(header.status())) {
       spdlog::info("study '{}': answering round {}", study_.name(), reply.round());
-      header = ComputeAnswer(study_, tables_, reply.round(), question, options_.threads);
+      header = ComputeAnswer(study_, tables_, reply.round(), question, options_.threads, &judged_);
     }
     ATTUNE_RETURN_IF_ERROR(header.status());
+    ATTUNE_ASSIGN_OR_RETURN(const Question asked, KeptQuestion(study_, reply.round()));
+    ATTUNE_RETURN_IF_ERROR(RecordRelease(*header, asked.form));
     ATTUNE_RETURN_IF_ERROR(courier_->Submit(*header, study_.folder.AnswerPath(reply.round())));
     CrashPoint("site.submitted");
     spdlog::info("study '{}': round {} is answered ({} bytes)", study_.name(), reply.round(), header->bundle().size());
@@ -171,6 +210,7 @@ class Run {
       return status;
     };
     const std::string& question_sha256 = reply.bundles(0).sha256();
+    ATTUNE_RETURN_IF_ERROR(RecordQuestion(reply.round(), question_sha256));
     ATTUNE_RETURN_IF_ERROR(CheckQuestionIsTheFirst(reply.round(), question_sha256));
     MaskedRound round(study_, options_.signer, reply.round(), reply.attempt(), question_sha256);
     const absl::Status begun = round.Begin(reply.step());
@@ -191,9 +231,10 @@ class Run {
     ATTUNE_ASSIGN_OR_RETURN(const Question question, QuestionToAnswer(reply, by_coordinator));
     // The forms are filled before this site joins, and judged again before they leave, masked.
     if (reply.step() == v1::AGGREGATION_STEP_KEYS || reply.step() == v1::AGGREGATION_STEP_MASKED) {
-      ATTUNE_RETURN_IF_ERROR(KeepOwnForms(study_, tables_, question, question_sha256, options_.threads));
+      ATTUNE_RETURN_IF_ERROR(KeepOwnForms(study_, tables_, question, question_sha256, options_.threads, &judged_));
     }
     ATTUNE_ASSIGN_OR_RETURN(const v1::UploadHeader header, round.Message(reply.step(), question.form, options_.threads));
+    ATTUNE_RETURN_IF_ERROR(RecordRelease(header, reply.step() == v1::AGGREGATION_STEP_MASKED ? question.form : Form()));
     ATTUNE_RETURN_IF_ERROR(answered(courier_->Submit(header, round.MessagePath(reply.step()))));
     CrashPoint("site.submitted");
     spdlog::info("study '{}': step {} of 5 of round {} is done ({} bytes)", study_.name(), static_cast<int>(reply.step()),
@@ -269,6 +310,7 @@ class Run {
     CrashPoint("site.correction_fetched");
     ATTUNE_RETURN_IF_ERROR(HarmonizeFromCorrection(study_, tables_, has_own, options_.out, options_.force));
     CrashPoint("site.harmonized");
+    if (options_.audit != nullptr) ATTUNE_RETURN_IF_ERROR(options_.audit->Harmonized(study_.held, reply.bundles(0).sha256()));
     ATTUNE_RETURN_IF_ERROR(Report(v1::SITE_STATE_HARMONIZED));
     CrashPoint("site.reported");
     spdlog::info("study '{}': harmonized data are in {}", study_.name(), options_.out);
@@ -305,6 +347,9 @@ class Run {
   const RunOptions& options_;
   Courier* courier_;
   bool stopped_by_coordinator_ = false;
+  std::vector<RuleResult> judged_;  // what the gate said last
+  std::string last_asked_;          // on record
+  std::string last_released_;
 };
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include "absl/time/time.h"
 #include "common/security/aggregation.h"
 #include "common/transport/courier.h"
+#include "site_agent/audit.h"
 #include "site_agent/site_study.h"
 
 namespace attune {
@@ -21,6 +22,7 @@ struct RunOptions {
   bool plain_sums = false;  // gate.h, CheckRelease
   // This site's key and certificate, which sign its part of secure aggregation. Needed where the manifest asks for it.
   aggregation::Signer signer;
+  SiteAudit* audit = nullptr;  // records what is asked, released and refused; null: nobody keeps a record. Not owned
   // How long the coordinator may have nothing new to do before the run ends with Unavailable. Infinite over a network, where
   // asking is waiting; by folder, until somebody brings the folder.
   absl::Duration wait_limit = absl::InfiniteDuration();

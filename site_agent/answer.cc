@@ -108,10 +108,12 @@ absl::StatusOr<Judgement> Judge(const SiteStudy& study, const SiteTables& tables
 }
 
 // Everything that is asked before a release, and then the release on record: before its first byte leaves.
-absl::Status PassGateAndRecord(const SiteStudy& study, const SiteTables& tables, const Question& question) {
+absl::Status PassGateAndRecord(const SiteStudy& study, const SiteTables& tables, const Question& question,
+                               std::vector<RuleResult>* judged) {
   ATTUNE_RETURN_IF_ERROR(CheckApproved(study.name(), study.held.sha256, study.approval));
   ATTUNE_ASSIGN_OR_RETURN(const Ledger ledger, Ledger::Open(study.ledger_folder));
   ATTUNE_ASSIGN_OR_RETURN(const Judgement judgement, Judge(study, tables, question, ledger));
+  if (judged != nullptr) *judged = judgement.rules;
   ATTUNE_RETURN_IF_ERROR(FirstBroken(judgement.rules));
   ATTUNE_RETURN_IF_ERROR(ledger.Record(PlannedReleaseOf(study), study.policy, judgement.people));
   CrashPoint("site.release_recorded");
@@ -169,7 +171,8 @@ absl::Status CheckInputsUnchanged(const SiteStudy& study, const SiteTables& tabl
 }
 
 absl::StatusOr<v1::UploadHeader> KeptAnswer(const SiteStudy& study, const SiteTables& tables, std::uint32_t round,
-                                            const std::string& question_sha256) {
+                                            const std::string& question_sha256,
+                                            std::vector<RuleResult>* judged) {
   const std::string path = study.folder.AnswerPath(round);
   if (!FileExists(path)) return absl::NotFoundError(absl::StrCat("round ", round, " is not answered yet"));
   ATTUNE_ASSIGN_OR_RETURN(const Bundle answer, OpenBundle(path, v1::BUNDLE_KIND_ANSWER, BindingOf(study, round)));
@@ -177,13 +180,16 @@ absl::StatusOr<v1::UploadHeader> KeptAnswer(const SiteStudy& study, const SiteTa
   ATTUNE_RETURN_IF_ERROR(CheckInputsUnchanged(study, tables));
   // Policy and approval may have been narrowed since.
   ATTUNE_ASSIGN_OR_RETURN(const Question question, KeptQuestion(study, round));
-  ATTUNE_RETURN_IF_ERROR(PassGateAndRecord(study, tables, question));
+  ATTUNE_RETURN_IF_ERROR(PassGateAndRecord(study, tables, question, judged));
   ATTUNE_ASSIGN_OR_RETURN(const std::string sha256, Sha256OfFile(path));
   return HeaderOf(study, round, sha256);
 }
 
+namespace {
+
 absl::StatusOr<std::map<BatchId, Summary>> FillForms(const SiteStudy& study, const SiteTables& tables, const Question& question,
-                                                     const std::string& question_sha256, int threads) {
+                                                     const std::string& question_sha256, int threads,
+                                                     std::vector<RuleResult>* judged) {
   ATTUNE_ASSIGN_OR_RETURN(const auto states, EarlierRounds(study, question.round));
   // What the question asks is settled before any data are read.
   ATTUNE_RETURN_IF_ERROR(CheckQuestion(*study.method, study.facts, question));
@@ -192,7 +198,7 @@ absl::StatusOr<std::map<BatchId, Summary>> FillForms(const SiteStudy& study, con
   ATTUNE_RETURN_IF_ERROR(
       CheckBody(*study.method, study.facts, question, first, state == states.end() ? SiteState() : state->second));
   ATTUNE_RETURN_IF_ERROR(CheckInputsUnchanged(study, tables));
-  ATTUNE_RETURN_IF_ERROR(PassGateAndRecord(study, tables, question));
+  ATTUNE_RETURN_IF_ERROR(PassGateAndRecord(study, tables, question, judged));
   v1::AnsweredInputs inputs;
   inputs.set_manifest_sha256(study.held.sha256);
   inputs.mutable_files()->Add(tables.inputs.begin(), tables.inputs.end());
@@ -206,25 +212,28 @@ absl::StatusOr<std::map<BatchId, Summary>> FillForms(const SiteStudy& study, con
   return filled;
 }
 
+}  // namespace
+
 absl::Status KeepOwnForms(const SiteStudy& study, const SiteTables& tables, const Question& question,
-                          const std::string& question_sha256, int threads) {
+                          const std::string& question_sha256, int threads, std::vector<RuleResult>* judged) {
   const std::string path = study.folder.OwnPath(question.round);
-  if (!FileExists(path)) return FillForms(study, tables, question, question_sha256, threads).status();
+  if (!FileExists(path)) return FillForms(study, tables, question, question_sha256, threads, judged).status();
   ATTUNE_ASSIGN_OR_RETURN(const Bundle own,
                           OpenBundle(path, v1::BUNDLE_KIND_ANSWER, BindingOf(study, question.round)));
   if (own.header.question_sha256() != question_sha256) return AskedTwice(study, question.round, question_sha256, own);
   ATTUNE_RETURN_IF_ERROR(CheckInputsUnchanged(study, tables));
-  return PassGateAndRecord(study, tables, question);
+  return PassGateAndRecord(study, tables, question, judged);
 }
 
 absl::StatusOr<v1::UploadHeader> ComputeAnswer(const SiteStudy& study, const SiteTables& tables, std::uint32_t round,
-                                               const std::string& question_sha256, int threads) {
+                                               const std::string& question_sha256, int threads,
+                                               std::vector<RuleResult>* judged) {
   if (round != study.folder.LastAnsweredRound() + 1) {
     return absl::PermissionDeniedError(absl::StrCat("round ", round, " of study '", study.name(), "' cannot follow on round ",
                                                     study.folder.LastAnsweredRound(), ", the last one answered here"));
   }
   ATTUNE_ASSIGN_OR_RETURN(const Question question, KeptQuestion(study, round));
-  ATTUNE_ASSIGN_OR_RETURN(const auto filled, FillForms(study, tables, question, question_sha256, threads));
+  ATTUNE_ASSIGN_OR_RETURN(const auto filled, FillForms(study, tables, question, question_sha256, threads, judged));
   std::map<std::string, Summary> sent = filled;
   if (study.facts.release == Release::kPooled) {
     sent.clear();

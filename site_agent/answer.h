@@ -24,6 +24,8 @@ absl::Status CheckGate(const SiteStudy& study, const SiteTables& tables, const Q
 // cannot be read.
 absl::StatusOr<std::vector<RuleResult>> JudgeRules(const SiteStudy& study, const SiteTables& tables, const Question& question);
 
+// Below, `judged` gets what each rule said, where it is given.
+
 // FailedPrecondition when this site has answered and the tables are not those it answered from.
 absl::Status CheckInputsUnchanged(const SiteStudy& study, const SiteTables& tables);
 
@@ -31,13 +33,14 @@ absl::Status CheckInputsUnchanged(const SiteStudy& study, const SiteTables& tabl
 // QuestionPath(round), and from these tables. It passes the gate again. NotFound: there is none yet. PermissionDenied: the
 // gate's, or it answers another question of this round; a second one is never answered.
 absl::StatusOr<v1::UploadHeader> KeptAnswer(const SiteStudy& study, const SiteTables& tables, std::uint32_t round,
-                                            const std::string& question_sha256);
+                                            const std::string& question_sha256, std::vector<RuleResult>* judged = nullptr);
 
 // Answers the question that lies at QuestionPath(round) under that digest: checks it at the gate, puts the release into the
 // ledger, fills the forms, keeps own-<r>.bundle and answer-<r>.bundle. A process that is killed in between computes the same
 // bytes again.
 absl::StatusOr<v1::UploadHeader> ComputeAnswer(const SiteStudy& study, const SiteTables& tables, std::uint32_t round,
-                                               const std::string& question_sha256, int threads);
+                                               const std::string& question_sha256, int threads,
+                                               std::vector<RuleResult>* judged = nullptr);
 
 // The question that lies at QuestionPath(round).
 absl::StatusOr<Question> KeptQuestion(const SiteStudy& study, std::uint32_t round);
@@ -45,7 +48,7 @@ absl::StatusOr<Question> KeptQuestion(const SiteStudy& study, std::uint32_t roun
 // Under secure aggregation: own-<r>.bundle of `question`, filled behind the gate; what was filled before passes the gate again.
 // PermissionDenied: the gate's, or it was filled for another question of this round.
 absl::Status KeepOwnForms(const SiteStudy& study, const SiteTables& tables, const Question& question,
-                          const std::string& question_sha256, int threads);
+                          const std::string& question_sha256, int threads, std::vector<RuleResult>* judged = nullptr);
 
 // Writes round 1's question, which follows from the manifest alone, to its place; returns its digest.
 absl::StatusOr<std::string> WriteFirstQuestion(const SiteStudy& study);

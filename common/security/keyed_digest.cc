@@ -1,11 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/security/keyed_digest.h"
 
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
-
-#include <array>
-
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -18,11 +13,7 @@
 namespace attune {
 
 std::string KeyedDigest(absl::string_view key, absl::string_view bytes) {
-  std::array<unsigned char, EVP_MAX_MD_SIZE> mac;
-  unsigned int size = 0;
-  HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), reinterpret_cast<const unsigned char*>(bytes.data()),
-       bytes.size(), mac.data(), &size);
-  return absl::BytesToHexString(absl::string_view(reinterpret_cast<const char*>(mac.data()), size));
+  return absl::BytesToHexString(HmacSha256(key, bytes));
 }
 
 absl::StatusOr<std::string> ReadOrMakeKey(const std::string& path) {

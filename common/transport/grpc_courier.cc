@@ -20,6 +20,7 @@
 #include "attune/v1/coordinator.grpc.pb.h"
 #include "common/base/crash_point.h"
 #include "common/base/digest.h"
+#include "common/base/printable.h"
 #include "common/base/status.h"
 #include "common/transport/part_file.h"
 #include "common/transport/retry.h"
@@ -128,7 +129,7 @@ absl::Status FromGrpc(const grpc::Status& status, const GrpcCourierOptions& opti
     return absl::UnimplementedError(absl::StrCat("what answers at ", endpoint, " does not know this call of Attune's protocol ",
                                                  kProtocolVersion, ": it is no coordinator or another version (", text, ")"));
   }
-  return absl::Status(static_cast<absl::StatusCode>(status.error_code()), text);
+  return Printable(absl::Status(static_cast<absl::StatusCode>(status.error_code()), text));
 }
 
 // One call: its metadata and its deadline.

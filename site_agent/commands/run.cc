@@ -49,6 +49,8 @@ absl::Status Run(const Globals& globals, const Arguments& arguments) {
   }
   options.out = arguments.out.empty() ? absl::StrCat(globals.dir, "/derivatives/", study.name()) : arguments.out;
   if (!identity.folder().empty()) options.wait_limit = PatienceOf(arguments.patience).value_or(absl::ZeroDuration());
+  ATTUNE_ASSIGN_OR_RETURN(SiteAudit audit, SiteAudit::Open(home));
+  options.audit = &audit;
   return RunStudy(study, tables, options, courier.get());
 }
 

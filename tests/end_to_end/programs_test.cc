@@ -29,6 +29,7 @@
 namespace attune::testing {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 namespace fs = std::filesystem;
@@ -233,11 +234,20 @@ TEST(Simulate, Usage_Is2) {
   EXPECT_EQ(RunProgram("attune-coordinator", {}).exit_code, 2);
 }
 
-TEST(Simulate, PooledWithoutPlainSums_IsRefused) {
+TEST(Simulate, Pooled_TellsWhatTheCoordinatorCouldSee) {
   const TempFolder temp;
-  const ProgramResult run = Simulate(temp / "out", {"--demo", "--quiet", "--release", "pooled"});
-  EXPECT_EQ(run.exit_code, 3) << run.output;
-  EXPECT_THAT(run.output, HasSubstr("secure aggregation"));
+  const ProgramResult masked = Simulate(temp / "masked", {"--demo", "--quiet", "--release", "pooled"});
+  ASSERT_EQ(masked.exit_code, 0) << masked.output;
+  EXPECT_THAT(masked.output, AllOf(HasSubstr("uniformly random words of 128 bits"), HasSubstr("one sum over 4 sites")));
+  // Masks change nothing: the same as with plain sums, and as with the sums of each batch, to the fixed point's last digits.
+  for (const std::vector<std::string>& other : {std::vector<std::string>{"pooled", "--plain-sums"}, {"per_batch"}}) {
+    std::vector<std::string> arguments = {"--demo", "--quiet", "--force", "--release"};
+    arguments.insert(arguments.end(), other.begin(), other.end());
+    const ProgramResult plain = Simulate(temp / "plain", arguments);
+    ASSERT_EQ(plain.exit_code, 0) << plain.output;
+    EXPECT_THAT(plain.output, Not(HasSubstr("random words")));
+    EXPECT_LE(LargestDifference(ReadNaive(temp / "masked/harmonized.tsv"), ReadNaive(temp / "plain/harmonized.tsv")), 1e-9);
+  }
 }
 
 struct Refusal {

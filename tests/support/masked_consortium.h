@@ -235,13 +235,15 @@ class MaskedConsortium {
 
   void Approve(const std::string& name, Site& site) {
     site.home = std::make_unique<Home>(temp / name);
-    EXPECT_OK(MakeFolder(temp / name, FileAccess::kOwnerOnly));
     const StudyFolder folder = *site.home->Study("s");
+    EXPECT_OK(WriteFileAtomically(site.home->PolicyPath(),
+                                  "studies: \"*\"\nmethods: \"*\"\ncovariates: \"*\"\nfeatures: \"*\"\nrelease: per_batch\nmin_sites: 3\n",
+                                  FileAccess::kOwnerOnly));
     const v1::GetStudyReply reply = site.courier->GetStudy("s").value();
     v1::Approval approval;
     approval.set_manifest_sha256(Sha256Hex(reply.manifest()));
     EXPECT_OK(folder.Approve(reply.manifest(), approval));
-    site.study = std::make_unique<SiteStudy>(MakeSiteStudy(folder, name, *folder.ReadManifest()).value());
+    site.study = std::make_unique<SiteStudy>(MakeSiteStudy(*site.home, name, *folder.ReadManifest()).value());
     site.tables = std::make_unique<SiteTables>();
     site.tables->data = std::make_unique<MemorySiteData>(site.study->facts.features, site.rows);
     site.tables->inputs = site.tables->data->inputs();

@@ -183,5 +183,23 @@ TEST_F(Files, MappedFile_BadInput) {
   EXPECT_THAT(MappedFile::Open(folder_.path()), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("not a regular file")));
 }
 
+TEST(EraseFile, OverwritesWhatALinkStillHolds) {
+  const TempFolder temp;
+  temp.Write("secret", "0123456789");
+  std::filesystem::create_hard_link(temp / "secret", temp / "other");
+  EXPECT_OK(EraseFile(temp / "secret"));
+  EXPECT_FALSE(FileExists(temp / "secret"));
+  EXPECT_EQ(temp.Read("other"), std::string(10, '\0'));
+  EXPECT_OK(EraseFile(temp / "secret")) << "nothing is left to erase";
+}
+
+TEST(EraseFile, FollowsNoLink) {
+  const TempFolder temp;
+  temp.Write("kept", "value");
+  std::filesystem::create_symlink(temp / "kept", temp / "link");
+  EXPECT_FALSE(EraseFile(temp / "link").ok());
+  EXPECT_EQ(temp.Read("kept"), "value");
+}
+
 }  // namespace
 }  // namespace attune

@@ -9,20 +9,25 @@
 
 #include "absl/status/statusor.h"
 #include "common/security/certificates.h"
+#include "coordinator/call_limits.h"
 #include "coordinator/desk.h"
 #include "coordinator/invitations.h"
+#include "coordinator/metrics.h"
+#include "coordinator/operator.h"
 
 namespace attune {
 
 struct GrpcServerOptions {
-  std::string listen;  // "<address>:<port>", IPv6 in brackets; port 0: any
-  std::string consortium;
+  std::string listen;         // "<address>:<port>", IPv6 in brackets; port 0: any
   std::string authority_pem;  // whose client certificates count
   KeyAndCertificate certificate;
+  CallLimits limits;
+  Operator* operator_desk = nullptr;  // what the Admin service does; null: it is not served. Not owned
+  Metrics* metrics = nullptr;         // null: nothing is counted. Not owned
 };
 
-// Serves until it is shut down. Every call but Enroll and the health service needs a client certificate of the consortium; a
-// site acts only as the one that its certificate names. Thread-safe.
+// Serves until it is shut down. Every call but Enroll and the health service needs a client certificate of the consortium that
+// has not been revoked; a site acts only as the one that its certificate names. There is no reflection. Thread-safe.
 class GrpcServer {
  public:
   // `desk` and `invitations` are not owned and outlive the server. Fails with Unavailable when it cannot listen.

@@ -24,6 +24,10 @@ namespace entry {
 // Of the consortium (entries without a study):
 inline constexpr char kInvited[] = "invited";    // site; body: "<SHA-256 of the token> <expiry, Unix seconds>"
 inline constexpr char kEnrolled[] = "enrolled";  // site; body: "<SHA-256 of the token> <of the request>\n<certificate, PEM>"
+inline constexpr char kRenewed[] = "renewed";    // site; body: the new certificate, PEM
+inline constexpr char kRevoked[] = "revoked";    // site; body: fingerprints of all its keys so far, a blank between them
+inline constexpr char kAdminIssued[] = "admin-issued";    // body: "<administrator>\n<certificate, PEM>"
+inline constexpr char kAdminRevoked[] = "admin-revoked";  // body: "<administrator>\n<fingerprints as in revoked>"
 // Of a study:
 inline constexpr char kCreated[] = "created";        // body: StudyConfig
 inline constexpr char kRegistered[] = "registered";  // site; blob: RegisterRequest; body: the same without the features

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "site_agent/connect.h"
 
-#include <spdlog/spdlog.h>
-
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -11,13 +9,11 @@
 #include "common/base/status.h"
 #include "common/security/certificates.h"
 #include "common/transport/folder_courier.h"
-#include "common/transport/grpc_courier.h"
 #include "common/wire/manifest.h"
+#include "site_agent/renewal.h"
 
 namespace attune {
 namespace {
-
-constexpr int kWarnBeforeDays = 30;
 
 absl::Status CheckConsortium(const v1::Manifest& manifest, const v1::AgentIdentity& identity) {
   // By folder a site may not know its consortium's name.
@@ -28,10 +24,12 @@ absl::Status CheckConsortium(const v1::Manifest& manifest, const v1::AgentIdenti
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Courier>> Connect(const Home& home, const v1::AgentIdentity& identity,
-                                                 std::optional<absl::Duration> patience) {
+absl::StatusOr<GrpcCourierOptions> DialOptions(const Home& home, const v1::AgentIdentity& identity,
+                                               std::optional<absl::Duration> patience) {
   if (!identity.folder().empty()) {
-    return MakeFolderCourier({.folder = identity.folder(), .patience = patience.value_or(absl::ZeroDuration())});
+    return absl::FailedPreconditionError(
+        "this site exchanges a folder with the coordinator: there is no connection, and no "
+        "certificate of it");
   }
   GrpcCourierOptions options{.endpoint = identity.coordinator()};
   ATTUNE_ASSIGN_OR_RETURN(options.ca_pem, ReadFile(home.IdentityFile("ca.pem")));
@@ -43,9 +41,17 @@ absl::StatusOr<std::unique_ptr<Courier>> Connect(const Home& home, const v1::Age
         absl::StrCat("this site's certificate expired ", -days,
                      " days ago: ask the coordinator for a new invitation and enroll again with --force"));
   }
-  if (days < kWarnBeforeDays) spdlog::warn("this site's certificate expires in {} days: ask for a new invitation", days);
   options.patience = patience.value_or(options.patience);
-  return MakeGrpcCourier(options);
+  return options;
+}
+
+absl::StatusOr<std::unique_ptr<Courier>> Connect(const Home& home, const v1::AgentIdentity& identity,
+                                                 std::optional<absl::Duration> patience) {
+  if (!identity.folder().empty()) {
+    return MakeFolderCourier({.folder = identity.folder(), .patience = patience.value_or(absl::ZeroDuration())});
+  }
+  ATTUNE_ASSIGN_OR_RETURN(const GrpcCourierOptions options, DialOptions(home, identity, patience));
+  return MakeRenewingCourier(home, identity.site(), options);
 }
 
 absl::StatusOr<v1::GetStudyReply> AskForStudy(const StudyFolder& folder, const std::string& study, Courier* courier) {

@@ -35,6 +35,9 @@ absl::StatusOr<std::unique_ptr<Courier>> MakeGrpcCourier(const GrpcCourierOption
 // Asks for a certificate. The one call that needs none; retries like the others.
 absl::StatusOr<v1::EnrollReply> Enroll(const GrpcCourierOptions& options, const v1::EnrollRequest& request);
 
+// Asks for a new certificate for the key in `options`; retries like the others.
+absl::StatusOr<v1::EnrollReply> Renew(const GrpcCourierOptions& options, const v1::RenewRequest& request);
+
 }  // namespace attune
 
 #endif  // ATTUNE_COMMON_TRANSPORT_GRPC_COURIER_H_

@@ -17,9 +17,10 @@ namespace {
 
 constexpr absl::Duration kBetweenLooks = absl::Hours(1);
 
-// What is kept must be of use: the same key and name as before, by the authority that this site trusts.
-absl::Status CheckRenewed(const std::string& renewed_pem, const GrpcCourierOptions& options) {
-  ATTUNE_RETURN_IF_ERROR(CheckIssuedBy(renewed_pem, options.ca_pem));
+// What is kept must be of use: the same key and name as before, by the consortium's authority.
+absl::Status CheckRenewed(const Home& home, const std::string& renewed_pem, const GrpcCourierOptions& options) {
+  ATTUNE_ASSIGN_OR_RETURN(const std::string authority_pem, ReadFile(home.IdentityFile("ca.pem")));
+  ATTUNE_RETURN_IF_ERROR(CheckIssuedBy(renewed_pem, authority_pem));
   ATTUNE_ASSIGN_OR_RETURN(const std::string old_key, KeyFingerprintOf(options.certificate_pem));
   ATTUNE_ASSIGN_OR_RETURN(const std::string new_key, KeyFingerprintOf(renewed_pem));
   ATTUNE_ASSIGN_OR_RETURN(const std::string old_uri, UriOf(options.certificate_pem));
@@ -39,7 +40,9 @@ class RenewingCourier final : public Courier {
   absl::Status Register(const v1::RegisterRequest& request) override { return Current().Register(request); }
   absl::StatusOr<v1::GetStudyReply> GetStudy(const std::string& study) override { return Current().GetStudy(study); }
   absl::StatusOr<v1::NextReply> Next(const v1::NextRequest& request) override { return Current().Next(request); }
-  absl::Status Submit(const v1::UploadHeader& header, const std::string& path) override { return Current().Submit(header, path); }
+  absl::Status Submit(const v1::UploadHeader& header, const std::string& path) override {
+    return Current().Submit(header, path);
+  }
   absl::Status Fetch(const v1::FetchRequest& request, std::uint64_t size, const std::string& path) override {
     return Current().Fetch(request, size, path);
   }
@@ -86,7 +89,7 @@ absl::StatusOr<std::string> RenewCertificate(const Home& home, const std::string
   v1::RenewRequest request;
   ATTUNE_ASSIGN_OR_RETURN(*request.mutable_certificate_request_pem(), MakeRequest(options.key_pem, site));
   ATTUNE_ASSIGN_OR_RETURN(const v1::EnrollReply reply, Renew(options, request));
-  ATTUNE_RETURN_IF_ERROR(CheckRenewed(reply.certificate_pem(), options));
+  ATTUNE_RETURN_IF_ERROR(CheckRenewed(home, reply.certificate_pem(), options));
   CrashPoint("site.renewal_received");
   ATTUNE_RETURN_IF_ERROR(
       WriteFileAtomically(home.IdentityFile("certificate.pem"), reply.certificate_pem(), FileAccess::kOwnerOnly));

@@ -304,8 +304,10 @@ TEST_F(GrpcIdentityTest, Reflection_IsOff) {
   grpc::GenericStub stub(Channel("", authority_));
   grpc::CompletionQueue queue;
   const std::unique_ptr<grpc::ClientContext> context = Context();
-  const auto call = stub.PrepareUnaryCall(context.get(), "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
-                                          grpc::ByteBuffer(), &queue);
+  grpc::Slice nothing;
+  const grpc::ByteBuffer request(&nothing, 1);
+  const auto call =
+      stub.PrepareUnaryCall(context.get(), "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", request, &queue);
   call->StartCall();
   grpc::ByteBuffer reply;
   grpc::Status status;

@@ -254,7 +254,9 @@ TEST_F(MembersTest, Check_AJournalThatCannotBeReadLetsNobodyIn) {
   damaged.kind = entry::kRenewed;
   damaged.site = "north";
   damaged.body = "no certificate";
-  ASSERT_OK(journal_->Transact("", [&](const auto&) { return absl::StatusOr<std::vector<JournalEntry>>({damaged}); }));
+  ASSERT_OK(journal_->Transact("", [&](const std::vector<JournalEntry>&) -> absl::StatusOr<std::vector<JournalEntry>> {
+    return std::vector<JournalEntry>{damaged};
+  }));
   EXPECT_THAT(invitations_->Check(north), StatusIs(Code::kDataLoss, HasSubstr("'renewed'")));
 }
 

@@ -43,10 +43,12 @@ class MetricsServerTest : public DeskTest {
 TEST_F(MetricsServerTest, Healthz_Ok) { EXPECT_EQ(Get("/healthz"), std::make_pair(200, std::string("ok\n"))); }
 
 TEST_F(MetricsServerTest, Healthz_TheJournalCannotBeRead) {
-  ASSERT_OK(desk_->CreateStudy(Config(), false));
-  std::filesystem::resize_file(folder_ / "journal.sqlite", 0);
-  std::filesystem::remove(folder_ / "journal.sqlite-wal");
-  folder_.Write("journal.sqlite", std::string(8192, 'x'));
+  // Another process records something, and what it wrote is damaged before this one has read it.
+  {
+    ASSERT_OK_AND_ASSIGN(const auto other, Journal::Open(folder_ / "journal.sqlite", false));
+    ASSERT_OK(Desk("net", other.get(), *blobs_, [this](absl::string_view) { return method_; }).CreateStudy(Config(), false));
+  }
+  folder_.Write("journal.sqlite-wal", std::string(std::filesystem::file_size(folder_ / "journal.sqlite-wal"), 'x'));
   const auto [status, body] = Get("/healthz");
   EXPECT_EQ(status, 503);
   EXPECT_THAT(body, Not(HasSubstr(folder_.path())));

@@ -131,8 +131,9 @@ absl::StatusOr<std::vector<JournalEntry>> Compute(const StudyStatus& status, con
       if (!unmasker.ok()) return std::vector<JournalEntry>{NextAttempt(status, std::string(unmasker.status().message()))};
       ATTUNE_ASSIGN_OR_RETURN(const Question question, LoadQuestion(blobs, RoundOf(status).question_sha256));
       ATTUNE_ASSIGN_OR_RETURN(const Summary sum, Unmask(status, question, *unmasker, blobs));
-      return OutcomeOfSum(status, manifest, method, question, sum, record.survivors,
-                          [&](std::string blob) { return Closed(status, sites, std::move(blob)); }, out);
+      return OutcomeOfSum(
+          status, manifest, method, question, sum, record.survivors,
+          [&](std::string blob) { return Closed(status, sites, std::move(blob)); }, out);
     }
     default:
       return absl::InternalError("secure aggregation is in no step");

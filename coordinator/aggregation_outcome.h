@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One step of a round under secure aggregation: what a site's message must be, and what follows when the step is over. Pure given
-// the blobs, like round_outcome.h.
+// One step of a round under secure aggregation: what a site's message must be, and what follows when the step is over. Pure
+// given the blobs, like round_outcome.h.
 #ifndef ATTUNE_COORDINATOR_AGGREGATION_OUTCOME_H_
 #define ATTUNE_COORDINATOR_AGGREGATION_OUTCOME_H_
 
@@ -29,9 +29,9 @@ inline constexpr std::uint64_t kMaxStepMessageBytes = std::uint64_t{1} << 20;
 absl::Status CheckStepMessage(const StudyStatus& status, const v1::Manifest& manifest, const std::string& site,
                               const std::string& path, const BlobStore& blobs);
 
-// The entries with which the present step ends with the messages of `sites` (sorted; delivered, and at least the threshold): for the
-// last step the sum and what follows from it, as OutcomeOfRound. Where a site's secrets turn out to be false, or the sum cannot be
-// known, the next attempt begins. Any error returned is a local one.
+// The entries with which the present step ends with the messages of `sites` (sorted; delivered, and at least the threshold):
+// for the last step the sum and what follows from it, as OutcomeOfRound. Where a site's secrets turn out to be false, or the
+// sum cannot be known, the next attempt begins. Any error returned is a local one.
 absl::StatusOr<std::vector<JournalEntry>> OutcomeOfStep(const StudyStatus& status, const v1::Manifest& manifest,
                                                         const Method& method, const std::vector<std::string>& sites,
                                                         const BlobStore& blobs, const BlobStore& out);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Registration, the turn of a site, and reports. desk_aggregation.cc has the turns of secure aggregation, desk_upload.cc takes answers
-// in, desk_admin.cc serves the operator.
+// Registration, the turn of a site, and reports. desk_aggregation.cc has the turns of secure aggregation, desk_upload.cc takes
+// answers in, desk_admin.cc serves the operator.
 #include "coordinator/desk.h"
 
 #include <algorithm>
@@ -129,12 +129,14 @@ absl::Status Desk::Register(absl::string_view site, const v1::RegisterRequest& r
   });
 }
 
-absl::Status Desk::CheckCertificate(const StudyStatus& status, absl::string_view site, const v1::RegisterRequest& request) const {
+absl::Status Desk::CheckCertificate(const StudyStatus& status, absl::string_view site,
+                                    const v1::RegisterRequest& request) const {
   if (ReleaseOf(status.config) != Release::kPooled || status.plain_sums) return absl::OkStatus();
   if (request.certificate_pem().empty()) {
-    return absl::InvalidArgumentError(absl::StrCat("the study '", status.name,
-                                                   "' masks its sums, and a site's certificate has to sign for it: register with "
-                                                   "the certificate of an enrolled site"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("the study '", status.name,
+                     "' masks its sums, and a site's certificate has to sign for it: register with "
+                     "the certificate of an enrolled site"));
   }
   const absl::StatusOr<std::string> uri = UriOf(request.certificate_pem());
   absl::Status issued = uri.status();
@@ -237,9 +239,9 @@ absl::StatusOr<std::vector<JournalEntry>> Desk::Outcome(const StudyStatus& statu
   ATTUNE_ASSIGN_OR_RETURN(const v1::Manifest manifest, LoadManifest(blobs_, status.manifest_sha256));
   const Method* const method = find_method_(manifest.method());
   if (method == nullptr) {
-    return LocalError(absl::FailedPreconditionError(absl::StrCat("the study '", status.name, "' uses the method '",
-                                                                 manifest.method(),
-                                                                 "', which this version of the program does not have")));
+    return LocalError(
+        absl::FailedPreconditionError(absl::StrCat("the study '", status.name, "' uses the method '", manifest.method(),
+                                                   "', which this version of the program does not have")));
   }
   if (!status.masked) return OutcomeOfRound(status, manifest, *method, status.round(), blobs_, blobs_);
   const AggregationRecord& record = status.rounds.back().aggregation;

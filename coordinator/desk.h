@@ -52,8 +52,8 @@ class Desk {
 
   // ---- Sites ----
 
-  // As the proto says. FailedPrecondition: no longer recruiting, with another registration. InvalidArgument: CheckRegistration, or no
-  // certificate for a study whose sums are masked. PermissionDenied: the certificate is not this site's.
+  // As the proto says. FailedPrecondition: no longer recruiting, with another registration. InvalidArgument: CheckRegistration,
+  // or no certificate for a study whose sums are masked. PermissionDenied: the certificate is not this site's.
   absl::Status Register(absl::string_view site, const v1::RegisterRequest& request);
 
   // The manifest is for the roster alone: PermissionDenied for others once the study has started.
@@ -81,9 +81,9 @@ class Desk {
 
   // ---- The operator ----
 
-  // Begins to recruit. `plain_sums` has a pooled study add up sums that are not masked, where the coordinator sees each site's: for
-  // simulations only, in which there is nobody to protect; site agents refuse it elsewhere.
-  // InvalidArgument: CheckStudyConfig, an unknown method. FailedPrecondition: another study of that name. The same again is OK.
+  // Begins to recruit. `plain_sums` has a pooled study add up sums that are not masked, where the coordinator sees each site's:
+  // for simulations only, in which there is nobody to protect; site agents refuse it elsewhere. InvalidArgument:
+  // CheckStudyConfig, an unknown method. FailedPrecondition: another study of that name. The same again is OK.
   absl::Status CreateStudy(const v1::StudyConfig& config, bool plain_sums);
 
   // Freezes the manifest, asks the first question and returns the manifest's hash; again, returns the same.

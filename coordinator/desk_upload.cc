@@ -57,7 +57,8 @@ std::uint64_t MaxAnswerBytes(const RoundRecord& round, v1::AggregationStep step,
   return round.values_per_part * bytes_per_value + kMaxHeaderBytes;
 }
 
-// What of this site was recorded for what the header is of; empty: nothing. FailedPrecondition when it is not what is asked now.
+// What of this site was recorded for what the header is of; empty: nothing. FailedPrecondition when it is not what is asked
+// now.
 absl::StatusOr<std::string> RecordedUpload(const StudyStatus& status, const std::string& site, const v1::UploadHeader& header) {
   const RoundRecord& round = status.rounds[header.round() - 1];
   const auto in = [&](const std::map<std::string, std::string>& digests) {

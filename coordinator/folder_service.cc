@@ -142,7 +142,8 @@ v1::FolderError ErrorOf(const absl::Status& status, const std::string& answers_t
 }
 
 // Whether a certificate may sign the files of this site's outbox.
-absl::Status CheckSigner(const FolderServiceOptions& options, const std::string& site, const std::string& certificate_pem) {
+absl::Status CheckSigner(const FolderServiceOptions& options, const Invitations& invitations, const std::string& site,
+                         const std::string& certificate_pem) {
   ATTUNE_RETURN_IF_ERROR(CheckIssuedBy(certificate_pem, options.authority_pem, true));
   ATTUNE_ASSIGN_OR_RETURN(const int days_left, DaysLeft(certificate_pem));
   if (days_left < -kTravelDays) {
@@ -153,11 +154,10 @@ absl::Status CheckSigner(const FolderServiceOptions& options, const std::string&
     return absl::UnauthenticatedError(absl::StrCat("its certificate is that of '", uri, "'"));
   }
   ATTUNE_ASSIGN_OR_RETURN(const std::string fingerprint, KeyFingerprintOf(certificate_pem));
-  if (options.is_revoked(site, fingerprint)) return absl::UnauthenticatedError("its certificate was revoked");
-  return absl::OkStatus();
+  return invitations.CheckKey({options.consortium, Role::kSite, site}, fingerprint);
 }
 
-SignedFolderOptions EndOf(const FolderServiceOptions& options, const std::string& site) {
+SignedFolderOptions EndOf(const FolderServiceOptions& options, const Invitations* invitations, const std::string& site) {
   SignedFolderOptions end;
   end.folder = absl::StrCat(options.root, "/", site);
   end.site = site;
@@ -167,7 +167,9 @@ SignedFolderOptions EndOf(const FolderServiceOptions& options, const std::string
   end.max_peer_bytes = kMaxRequestBytes;
   end.key_pem = options.server.key_pem;
   end.certificate_pem = options.server.certificate_pem;
-  end.check_peer = [&options, site](const std::string& certificate_pem) { return CheckSigner(options, site, certificate_pem); };
+  end.check_peer = [&options, invitations, site](const std::string& certificate_pem) {
+    return CheckSigner(options, *invitations, site, certificate_pem);
+  };
   end.tell = [&options, site](const std::string& what) {
     spdlog::warn("folder of site '{}': {}", site, what);
     options.on_file(site, "inbox", absl::UnauthenticatedError(what));
@@ -188,7 +190,7 @@ class SiteFolder {
         site_(std::move(site)),
         outbox_(absl::StrCat(options.root, "/", site_, "/outbox")),
         inbox_(absl::StrCat(options.root, "/", site_, "/inbox")),
-        files_(EndOf(options, site_)) {}
+        files_(EndOf(options, invitations, site_)) {}
 
   // Enrols the site, when it asks for that.
   absl::Status Enroll() {
@@ -423,11 +425,11 @@ FolderService::FolderService(Desk* desk, Invitations* invitations, FolderService
 absl::Status FolderService::ReadKeys() {
   const std::int64_t version = desk_->Version();
   if (keys_version_ == version) return absl::OkStatus();
-  ATTUNE_ASSIGN_OR_RETURN(const std::vector<SiteRecord> sites, invitations_->Sites());
+  ATTUNE_ASSIGN_OR_RETURN(const std::vector<MemberRecord> sites, invitations_->Sites());
   keys_.clear();
-  for (const SiteRecord& site : sites) {
+  for (const MemberRecord& site : sites) {
     if (site.certificate_pem.empty()) continue;
-    ATTUNE_ASSIGN_OR_RETURN(keys_[site.site], KeyFingerprintOf(site.certificate_pem));
+    ATTUNE_ASSIGN_OR_RETURN(keys_[site.name], KeyFingerprintOf(site.certificate_pem));
   }
   keys_version_ = version;
   return absl::OkStatus();
@@ -447,7 +449,11 @@ absl::Status FolderService::Sweep() {
     absl::Status served = folder.Enroll();
     served.Update(ReadKeys());
     const auto key = keys_.find(site);
-    if (served.ok() && key != keys_.end() && !options_.is_revoked(site, key->second)) served = folder.Sweep(studies);
+    if (served.ok() && key != keys_.end()) {
+      const absl::Status counts = invitations_->CheckKey({options_.consortium, Role::kSite, site}, key->second);
+      // What a revoked site left in its folder is not read.
+      if (!absl::IsUnauthenticated(counts)) served = counts.ok() ? folder.Sweep(studies) : counts;
+    }
     first.Update(WithContext(served, absl::StrCat("folder of site '", site, "'")));
   }
   return first;

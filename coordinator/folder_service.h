@@ -42,9 +42,6 @@ struct FolderServiceOptions {
   std::string consortium;
   std::string authority_pem;
   KeyAndCertificate server;  // signs what is written
-  // Whether a key of this site (signature.h) no longer counts.
-  std::function<bool(absl::string_view site, absl::string_view key_fingerprint)> is_revoked =
-      [](absl::string_view, absl::string_view) { return false; };
   // Hears, once, of each file that was read: OK, or why it was refused. `file` is its name in the folder.
   std::function<void(absl::string_view site, absl::string_view file, const absl::Status& outcome)> on_file =
       [](absl::string_view, absl::string_view, const absl::Status&) {};

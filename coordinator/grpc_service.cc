@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "coordinator/grpc_service.h"
 
-#include <grpc/grpc_security_constants.h>
 #include <grpcpp/grpcpp.h>
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <atomic>
@@ -15,13 +13,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "attune/v1/coordinator.grpc.pb.h"
 #include "common/base/status.h"
 #include "common/wire/manifest.h"
 #include "coordinator/errors.h"
+#include "coordinator/grpc_admin.h"
+#include "coordinator/grpc_door.h"
 #include "coordinator/peer_version.h"
 
 namespace attune {
@@ -40,63 +39,27 @@ constexpr int kMaxThreads = 1024;
 // Calls at once on one connection: an agent makes one after the other.
 constexpr int kMaxStreams = 16;
 
-static_assert(static_cast<int>(absl::StatusCode::kUnauthenticated) == static_cast<int>(grpc::StatusCode::UNAUTHENTICATED));
-
-// The edge: what is not for the peer stays in the log.
-grpc::Status ToGrpc(const absl::Status& status, const char* call, const std::string& site) {
-  if (status.ok()) return grpc::Status::OK;
-  const absl::Status shown = ForPeer(status);
-  if (shown == status) {
-    spdlog::info("{} of site '{}': {}", call, site, status.ToString(absl::StatusToStringMode::kWithNoExtraData));
-  } else {
-    spdlog::error("{} of site '{}': {}", call, site, status.ToString(absl::StatusToStringMode::kWithNoExtraData));
-  }
-  return {static_cast<grpc::StatusCode>(shown.code()), std::string(shown.message())};
-}
-
 int Milliseconds(absl::Duration duration) { return static_cast<int>(absl::ToInt64Milliseconds(duration)); }
-
-absl::string_view MetadataOf(const grpc::ServerContext& context, const char* key) {
-  const auto found = context.client_metadata().find(key);
-  return found == context.client_metadata().end() ? "" : absl::string_view(found->second.data(), found->second.size());
-}
-
-// The minor version that the peer speaks; an error when it cannot be spoken with.
-absl::StatusOr<int> PeerMinor(const grpc::ServerContext& context) {
-  return MinorVersionOf(MetadataOf(context, kProtocolMetadataKey), MetadataOf(context, kProtocolMinorMetadataKey));
-}
-
-// The site that the peer's certificate names.
-absl::StatusOr<std::string> SiteOfPeer(const grpc::ServerContext& context, const std::string& consortium) {
-  const auto peer = context.auth_context();
-  std::vector<grpc::string_ref> uris;
-  if (peer != nullptr && peer->IsPeerAuthenticated()) uris = peer->FindPropertyValues(GRPC_PEER_URI_PROPERTY_NAME);
-  if (uris.size() != 1) {
-    return absl::UnauthenticatedError("this call needs the certificate of an enrolled site; run 'attune-site enroll' first");
-  }
-  ATTUNE_ASSIGN_OR_RETURN(SiteIdentity identity, ParseSiteUri(absl::string_view(uris[0].data(), uris[0].size())));
-  if (identity.consortium != consortium) {
-    return absl::UnauthenticatedError(absl::StrCat("the certificate is of the consortium '", identity.consortium,
-                                                   "', this coordinator is that of '", consortium, "'"));
-  }
-  return std::move(identity.site);
-}
 
 class Service final : public v1::Coordinator::Service {
  public:
-  Service(const GrpcServerOptions& options, Desk* desk, Invitations* invitations)
-      : consortium_(options.consortium), on_call_(options.on_call), desk_(desk), invitations_(invitations) {}
+  Service(GrpcDoor* door, Desk* desk, Invitations* invitations) : door_(door), desk_(desk), invitations_(invitations) {}
 
   // Ends the calls that wait.
   void Stop() { stopping_.store(true); }
 
   grpc::Status Enroll(grpc::ServerContext* context, const v1::EnrollRequest* request, v1::EnrollReply* reply) override {
-    const auto enroll = [&]() -> absl::Status {
-      ATTUNE_RETURN_IF_ERROR(PeerMinor(*context).status());
+    return door_->Unnamed(*context, "Enroll", [&]() -> absl::Status {
       ATTUNE_ASSIGN_OR_RETURN(*reply, invitations_->Enroll(*request));
       return absl::OkStatus();
-    };
-    return ToGrpc(enroll(), "Enroll", "(not enrolled)");
+    });
+  }
+
+  grpc::Status Renew(grpc::ServerContext* context, const v1::RenewRequest* request, v1::EnrollReply* reply) override {
+    return door_->Admit(*context, Role::kSite, "Renew", [&](const Peer& peer) -> absl::Status {
+      ATTUNE_ASSIGN_OR_RETURN(*reply, invitations_->Renew(peer, *request));
+      return absl::OkStatus();
+    });
   }
 
   grpc::Status Register(grpc::ServerContext* context, const v1::RegisterRequest* request, v1::RegisterReply*) override {
@@ -111,7 +74,8 @@ class Service final : public v1::Coordinator::Service {
   }
 
   grpc::Status Next(grpc::ServerContext* context, const v1::NextRequest* request, v1::NextReply* reply) override {
-    return AsSite(*context, "Next", [&](const std::string& site) { return WaitForNext(*context, site, *request, *reply); });
+    return door_->Admit(*context, Role::kSite, "Next",
+                        [&](const Peer& peer) { return WaitForNext(*context, peer, *request, *reply); });
   }
 
   grpc::Status GetUpload(grpc::ServerContext* context, const v1::UploadHeader* header, v1::UploadState* state) override {
@@ -123,12 +87,12 @@ class Service final : public v1::Coordinator::Service {
 
   grpc::Status Submit(grpc::ServerContext* context, grpc::ServerReader<v1::SubmitRequest>* reader,
                       v1::UploadState* state) override {
-    return AsSite(*context, "Submit", [&](const std::string& site) { return Receive(site, *reader, *state); });
+    return door_->Admit(*context, Role::kSite, "Submit", [&](const Peer& peer) { return Receive(peer, *reader, *state); });
   }
 
   grpc::Status Fetch(grpc::ServerContext* context, const v1::FetchRequest* request,
                      grpc::ServerWriter<v1::FetchReply>* writer) override {
-    return AsSite(*context, "Fetch", [&](const std::string& site) { return Send(site, *request, *writer); });
+    return door_->Admit(*context, Role::kSite, "Fetch", [&](const Peer& peer) { return Send(peer, *request, *writer); });
   }
 
   grpc::Status Report(grpc::ServerContext* context, const v1::ReportRequest* request, v1::ReportReply*) override {
@@ -140,29 +104,25 @@ class Service final : public v1::Coordinator::Service {
     grpc::Status status =
         AsSite(*context, "Echo", [&](const std::string&) { return SendBack(*context, *stream, within_limit); });
     if (within_limit) return status;
-    // Not by way of ToGrpc, where this code means that the coordinator's own disk is full.
+    // Not by way of the door, where this code means that the coordinator's own disk is full.
     return {grpc::StatusCode::RESOURCE_EXHAUSTED, absl::StrCat("one call sends back at most ", kMaxEchoBytes, " bytes")};
   }
 
  private:
   template <typename Call>
   grpc::Status AsSite(const grpc::ServerContext& context, const char* name, const Call& call) {
-    if (const absl::Status protocol = PeerMinor(context).status(); !protocol.ok()) return ToGrpc(protocol, name, "(not asked)");
-    const absl::StatusOr<std::string> site = SiteOfPeer(context, consortium_);
-    if (!site.ok()) return ToGrpc(site.status(), name, "(none)");
-    const absl::Status outcome = call(*site);
-    on_call_(*site, name, outcome);
-    return ToGrpc(outcome, name, *site);
+    return door_->Admit(context, Role::kSite, name, [&](const Peer& peer) { return call(peer.identity.name); });
   }
 
-  absl::Status WaitForNext(const grpc::ServerContext& context, const std::string& site, const v1::NextRequest& request,
+  absl::Status WaitForNext(const grpc::ServerContext& context, const Peer& peer, const v1::NextRequest& request,
                            v1::NextReply& reply) {
-    ATTUNE_ASSIGN_OR_RETURN(const int minor, PeerMinor(context));
+    ATTUNE_ASSIGN_OR_RETURN(const int minor, MinorOfPeer(context));
     const auto deadline = std::chrono::steady_clock::now() + std::min(std::chrono::milliseconds(request.wait_ms()), kMaxWait);
     for (;;) {
       // Asked before the desk: what is recorded in between ends the wait.
       const std::int64_t version = desk_->Version();
-      ATTUNE_ASSIGN_OR_RETURN(reply, desk_->Next(site, request));
+      ATTUNE_RETURN_IF_ERROR(invitations_->Check(peer));
+      ATTUNE_ASSIGN_OR_RETURN(reply, desk_->Next(peer.identity.name, request));
       ATTUNE_RETURN_IF_ERROR(CheckKnowsTask(minor, reply.task()));
       if (reply.task() != v1::NextReply::TASK_WAIT) return absl::OkStatus();
       do {
@@ -172,7 +132,9 @@ class Service final : public v1::Coordinator::Service {
     }
   }
 
-  absl::Status Receive(const std::string& site, grpc::ServerReader<v1::SubmitRequest>& reader, v1::UploadState& state) {
+  absl::Status Receive(const Peer& peer, grpc::ServerReader<v1::SubmitRequest>& reader, v1::UploadState& state) {
+    const std::string& site = peer.identity.name;
+    ATTUNE_ASSIGN_OR_RETURN(const CallLimiter::Slot slot, door_->EnterUpload(peer));
     v1::SubmitRequest message;
     if (!reader.Read(&message) || !message.has_header()) {
       return absl::InvalidArgumentError("an upload begins with its header");
@@ -182,17 +144,20 @@ class Service final : public v1::Coordinator::Service {
     if (state.recorded()) return absl::OkStatus();
     while (reader.Read(&message)) {
       if (!message.has_chunk()) return absl::InvalidArgumentError("after an upload's header come chunks");
+      ATTUNE_RETURN_IF_ERROR(invitations_->Check(peer));
       ATTUNE_RETURN_IF_ERROR(desk_->Append(site, header, message.chunk()));
+      door_->CountReceived(message.chunk().data().size());
     }
     // A stream that broke off: what arrived is kept, and the site goes on there.
     ATTUNE_ASSIGN_OR_RETURN(state, desk_->GetUpload(site, header));
     if (state.recorded() || state.received() < header.bundle().size()) return absl::OkStatus();
+    ATTUNE_RETURN_IF_ERROR(invitations_->Check(peer));
     ATTUNE_ASSIGN_OR_RETURN(state, desk_->FinishUpload(site, header));
     return absl::OkStatus();
   }
 
-  absl::Status Send(const std::string& site, const v1::FetchRequest& request, grpc::ServerWriter<v1::FetchReply>& writer) {
-    ATTUNE_ASSIGN_OR_RETURN(const BundleFile bundle, desk_->BundlePath(site, request));
+  absl::Status Send(const Peer& peer, const v1::FetchRequest& request, grpc::ServerWriter<v1::FetchReply>& writer) {
+    ATTUNE_ASSIGN_OR_RETURN(const BundleFile bundle, desk_->BundlePath(peer.identity.name, request));
     if (request.offset() > bundle.size) {
       return absl::OutOfRangeError(absl::StrCat("the bundle has ", bundle.size, " bytes; none at ", request.offset()));
     }
@@ -200,6 +165,7 @@ class Service final : public v1::Coordinator::Service {
     file.seekg(static_cast<std::streamoff>(request.offset()));
     std::uint64_t offset = request.offset();
     while (offset < bundle.size) {
+      ATTUNE_RETURN_IF_ERROR(invitations_->Check(peer));
       v1::FetchReply reply;
       std::string& data = *reply.mutable_chunk()->mutable_data();
       data.resize(std::min<std::uint64_t>(kFetchChunkBytes, bundle.size - offset));
@@ -232,8 +198,7 @@ class Service final : public v1::Coordinator::Service {
     return absl::OkStatus();
   }
 
-  const std::string consortium_;
-  const std::function<void(absl::string_view, absl::string_view, const absl::Status&)> on_call_;
+  GrpcDoor* const door_;            // not owned
   Desk* const desk_;                // not owned
   Invitations* const invitations_;  // not owned
   std::atomic<bool> stopping_{false};
@@ -243,7 +208,8 @@ class Service final : public v1::Coordinator::Service {
 
 class GrpcServer::Impl {
  public:
-  Impl(const GrpcServerOptions& options, Desk* desk, Invitations* invitations) : service_(options, desk, invitations) {
+  Impl(const GrpcServerOptions& options, Desk* desk, Invitations* invitations)
+      : door_(options.limits, invitations, options.metrics, options.on_call), service_(&door_, desk, invitations) {
     grpc::EnableDefaultHealthCheckService(true);
     // A certificate is asked for and verified but not required: Enroll and the health service have none to show.
     grpc::SslServerCredentialsOptions tls(GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY);
@@ -265,6 +231,10 @@ class GrpcServer::Impl {
     // Two coordinators on one port would each get half of the sites.
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     builder.RegisterService(&service_);
+    if (options.operator_desk != nullptr) {
+      admin_ = MakeAdminService(&door_, options.operator_desk, options.on_command);
+      builder.RegisterService(admin_.get());
+    }
     server_ = builder.BuildAndStart();
   }
 
@@ -280,8 +250,10 @@ class GrpcServer::Impl {
 
  private:
   int port_ = 0;
+  GrpcDoor door_;
   Service service_;
-  std::unique_ptr<grpc::Server> server_;  // after the service: destroyed, and so ended, before it
+  std::unique_ptr<grpc::Service> admin_;
+  std::unique_ptr<grpc::Server> server_;  // after the services: destroyed, and so ended, before them
 };
 
 GrpcServer::GrpcServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

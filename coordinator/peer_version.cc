@@ -17,7 +17,7 @@ constexpr int kMinorOfAggregation = 1;
 
 absl::StatusOr<int> MinorVersionOf(absl::string_view major, absl::string_view minor) {
   if (major != absl::StrCat(kProtocolVersion)) {
-    return absl::FailedPreconditionError(absl::StrCat("the site's program speaks version ",
+    return absl::FailedPreconditionError(absl::StrCat("the caller's program speaks version ",
                                                       major.empty() ? "(none given)" : absl::StrCat("'", major, "'"),
                                                       " of the protocol, the coordinator speaks version ", kProtocolVersion,
                                                       "; install programs of the same version at both ends"));

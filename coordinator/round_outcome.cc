@@ -111,8 +111,8 @@ absl::Status CheckFinite(const std::variant<Question, Correction>& next) {
   return correction.evidence.CheckFinite();
 }
 
-// What the data say, as against what goes wrong here: InvalidArgument, such as sums that overflow, and FailedPrecondition end the
-// study. All others leave it as it is, to be tried again.
+// What the data say, as against what goes wrong here: InvalidArgument, such as sums that overflow, and FailedPrecondition end
+// the study. All others leave it as it is, to be tried again.
 bool EndsStudy(const absl::Status& why) { return absl::IsFailedPrecondition(why) || absl::IsInvalidArgument(why); }
 
 std::vector<JournalEntry> Failed(const StudyStatus& status, std::uint32_t round, const absl::Status& why) {
@@ -188,8 +188,9 @@ absl::StatusOr<std::vector<JournalEntry>> OutcomeOfSum(const StudyStatus& status
                                                        const BlobStore& out) {
   const std::string& question_sha256 = status.rounds[question.round - 1].question_sha256;
   const BundleBinding binding{status.manifest_sha256, question.round, question_sha256};
-  ATTUNE_ASSIGN_OR_RETURN(std::string sum_sha256, Store(out, absl::StrCat("sum/", status.name, "/", question.round),
-                                                        [&](const std::string& path) { return WriteSum(path, binding, sum, sites); }));
+  ATTUNE_ASSIGN_OR_RETURN(std::string sum_sha256,
+                          Store(out, absl::StrCat("sum/", status.name, "/", question.round),
+                                [&](const std::string& path) { return WriteSum(path, binding, sum, sites); }));
   std::vector<JournalEntry> entries{closed(std::move(sum_sha256))};
   ATTUNE_ASSIGN_OR_RETURN(std::vector<JournalEntry> next, Follow(status, FactsOf(manifest, sites), method, question,
                                                                  question_sha256, {.pooled = sum, .by_batch = {}}, out));

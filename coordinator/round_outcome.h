@@ -33,8 +33,8 @@ absl::StatusOr<std::vector<JournalEntry>> OutcomeOfRound(const StudyStatus& stat
                                                          const Method& method, std::uint32_t round, const BlobStore& blobs,
                                                          const BlobStore& out);
 
-// Under secure aggregation: the entry that `closed` makes of the digest of the round's sum, and those that follow from the sum over
-// `sites` (sorted). Any error returned is one of this machine.
+// Under secure aggregation: the entry that `closed` makes of the digest of the round's sum, and those that follow from the sum
+// over `sites` (sorted). Any error returned is one of this machine.
 absl::StatusOr<std::vector<JournalEntry>> OutcomeOfSum(const StudyStatus& status, const v1::Manifest& manifest,
                                                        const Method& method, const Question& question, const Summary& sum,
                                                        const std::vector<std::string>& sites,

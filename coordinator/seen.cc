@@ -15,7 +15,9 @@
 namespace attune {
 namespace {
 
-std::string KindName(BlockKind kind) { return kind == BlockKind::kSum ? "sum" : kind == BlockKind::kCount ? "count" : "histogram"; }
+std::string KindName(BlockKind kind) {
+  return kind == BlockKind::kSum ? "sum" : kind == BlockKind::kCount ? "count" : "histogram";
+}
 
 // The blocks of a form; of single numbers among them, their value in `filled`, where there is one.
 std::string DescribeBlocks(const Form& form, const Summary* filled) {
@@ -37,8 +39,8 @@ absl::StatusOr<std::uint64_t> TotalBytes(const std::map<std::string, std::string
   return bytes;
 }
 
-absl::StatusOr<std::string> DescribeMaskedRound(const RoundRecord& round, const BundleBinding& binding,
-                                                const Form& form, const BlobStore& blobs) {
+absl::StatusOr<std::string> DescribeMaskedRound(const RoundRecord& round, const BundleBinding& binding, const Form& form,
+                                                const BlobStore& blobs) {
   static constexpr const char* kWhat[] = {"",
                                           "public keys, signed by the sites",
                                           "shares of secrets, sealed for other sites: unreadable here",
@@ -70,8 +72,9 @@ absl::StatusOr<std::string> DescribeSeen(const StudyStatus& status, const BlobSt
     ATTUNE_ASSIGN_OR_RETURN(const Question question, LoadQuestion(blobs, round.question_sha256));
     absl::StrAppend(&text, "round ", r, "\n");
     if (status.masked) {
-      ATTUNE_ASSIGN_OR_RETURN(const std::string described,
-                              DescribeMaskedRound(round, {status.manifest_sha256, r, round.question_sha256}, question.form, blobs));
+      ATTUNE_ASSIGN_OR_RETURN(
+          const std::string described,
+          DescribeMaskedRound(round, {status.manifest_sha256, r, round.question_sha256}, question.form, blobs));
       absl::StrAppend(&text, described);
       continue;
     }

@@ -10,8 +10,8 @@
 
 namespace attune {
 
-// What this coordinator could see of a study that has started, in words and numbers for a privacy officer: of each round what came from
-// single sites, and what it knows in clear. Fails with DataLoss or NotFound when a blob is damaged or missing.
+// What this coordinator could see of a study that has started, in words and numbers for a privacy officer: of each round what
+// came from single sites, and what it knows in clear. Fails with DataLoss or NotFound when a blob is damaged or missing.
 absl::StatusOr<std::string> DescribeSeen(const StudyStatus& status, const BlobStore& blobs);
 
 }  // namespace attune

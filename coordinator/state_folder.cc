@@ -54,6 +54,18 @@ absl::Status InitStateFolder(const std::string& folder, const std::string& conso
   return WriteFileAtomically(name_file, absl::StrCat(consortium, "\n"), FileAccess::kOwnerOnly);
 }
 
+absl::Status RenewServerCertificate(const std::string& folder, std::vector<std::string> hosts, bool new_key) {
+  ATTUNE_ASSIGN_OR_RETURN(const StateFolder state, OpenStateFolder(folder));
+  if (hosts.empty()) {
+    ATTUNE_ASSIGN_OR_RETURN(hosts, HostsOf(state.server.certificate_pem));
+  }
+  ATTUNE_ASSIGN_OR_RETURN(const KeyAndCertificate made,
+                          MakeServerCertificate(state.authority, state.consortium, hosts, kServerCertificateDays,
+                                                new_key ? "" : state.server.key_pem));
+  if (new_key) return WritePair(folder, "server", made);
+  return WriteFileAtomically(PkiPath(folder, "server.pem"), made.certificate_pem, FileAccess::kOwnerOnly);
+}
+
 absl::StatusOr<StateFolder> OpenStateFolder(const std::string& folder) {
   const absl::StatusOr<std::string> name = ReadFile(PkiPath(folder, "consortium"), 1024);
   if (absl::IsNotFound(name.status())) {

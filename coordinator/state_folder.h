@@ -38,6 +38,11 @@ struct StateFolder {
 // AlreadyExists when the folder has an authority: a new one would turn away every enrolled site.
 absl::Status InitStateFolder(const std::string& folder, const std::string& consortium, const std::vector<std::string>& hosts);
 
+// Makes a new certificate for the server, for `hosts` or, where there are none, for those of the present one. The key stays, so
+// that there is one file to replace, unless `new_key`: interrupted then, it has to be done again before `serve` starts. A
+// server that runs goes on with the old certificate until it is started again.
+absl::Status RenewServerCertificate(const std::string& folder, std::vector<std::string> hosts, bool new_key);
+
 // Fails with FailedPrecondition, naming the command, when the folder has no authority.
 absl::StatusOr<StateFolder> OpenStateFolder(const std::string& folder);
 

@@ -38,7 +38,8 @@ std::optional<StepBody> ParseStepBody(const std::string& body) {
   return parsed;
 }
 
-void BeginStep(v1::AggregationStep step, const std::string& time, std::vector<std::string> expected, AggregationRecord& record) {
+void BeginStep(v1::AggregationStep step, const std::string& time, std::vector<std::string> expected,
+               AggregationRecord& record) {
   record.step = step;
   record.step_since = time;
   record.expected = std::move(expected);

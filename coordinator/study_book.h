@@ -24,20 +24,25 @@ namespace entry {
 // Of the consortium (entries without a study):
 inline constexpr char kInvited[] = "invited";    // site; body: "<SHA-256 of the token> <expiry, Unix seconds>"
 inline constexpr char kEnrolled[] = "enrolled";  // site; body: "<SHA-256 of the token> <of the request>\n<certificate, PEM>"
+inline constexpr char kRenewed[] = "renewed";    // site; body: the new certificate, PEM
+inline constexpr char kRevoked[] = "revoked";    // site; body: fingerprints of all its keys so far, a blank between them
+inline constexpr char kAdminIssued[] = "admin-issued";    // body: "<administrator>\n<certificate, PEM>"
+inline constexpr char kAdminRevoked[] = "admin-revoked";  // body: "<administrator>\n<fingerprints as in revoked>"
 // Of a study:
 inline constexpr char kCreated[] = "created";        // body: StudyConfig
 inline constexpr char kPlainSums[] = "plain-sums";   // a simulation: a pooled study whose sums are not masked
 inline constexpr char kRegistered[] = "registered";  // site; blob: RegisterRequest; body: the same without the features
 inline constexpr char kStarted[] = "started";        // blob: the manifest; body: "masked" under secure aggregation
-inline constexpr char kAsked[] = "asked";          // round; blob: the question; body: number of values that a part has to fill
-inline constexpr char kAnswered[] = "answered";    // site, round; blob: the answer
-inline constexpr char kMasked[] = "masked";           // the body of "started"
+inline constexpr char kAsked[] = "asked";        // round; blob: the question; body: number of values that a part has to fill
+inline constexpr char kAnswered[] = "answered";  // site, round; blob: the answer
+inline constexpr char kMasked[] = "masked";      // the body of "started"
 // Of a round under secure aggregation (docs/protocol.md). An attempt begins with "asked" or "restarted".
-inline constexpr char kStepDone[] = "step-done";      // site, round; blob: the site's message; body: "<attempt> <step>"
-inline constexpr char kStepClosed[] = "step-closed";  // round; blob: what follows from it for all; body: "<attempt> <step> <site> ..."
-inline constexpr char kShares[] = "shares";           // site, round; blob: what reached this site alone; after SHARES was closed
-inline constexpr char kRestarted[] = "restarted";     // round; body: "<attempt> <why>": the next attempt, with new keys
-inline constexpr char kCorrected[] = "corrected";  // round; blob: the correction that every site gets
+inline constexpr char kStepDone[] = "step-done";  // site, round; blob: the site's message; body: "<attempt> <step>"
+inline constexpr char kStepClosed[] =
+    "step-closed";                           // round; blob: what follows from it for all; body: "<attempt> <step> <site> ..."
+inline constexpr char kShares[] = "shares";  // site, round; blob: what reached this site alone; after SHARES was closed
+inline constexpr char kRestarted[] = "restarted";           // round; body: "<attempt> <why>": the next attempt, with new keys
+inline constexpr char kCorrected[] = "corrected";           // round; blob: the correction that every site gets
 inline constexpr char kCorrectedSite[] = "corrected-site";  // site, round; blob: what this site alone gets
 inline constexpr char kEvidence[] = "evidence";             // round; blob: the evidence
 inline constexpr char kFailed[] = "failed";                 // round; body: why the data cannot be harmonized
@@ -65,7 +70,7 @@ struct AggregationRecord {
   std::map<std::string, std::string> shares_for;  // site -> SHA-256
   std::string survivors_sha256;
   std::string signatures_sha256;
-  std::string sum_sha256;           // set: the round is over
+  std::string sum_sha256;  // set: the round is over
 
   bool IsOver() const { return !sum_sha256.empty(); }
   // Who has delivered in the present step.

@@ -112,9 +112,12 @@ std::string FormatView(const v1::StudyView& view) {
   std::string text = FormatTable(facts, false);
 
   if (!view.sites().empty()) {
-    std::vector<std::vector<std::string>> sites = {{"site", "state", "batches"}};
+    std::vector<std::vector<std::string>> sites = {{"site", "state", "certificate", "batches"}};
     for (const v1::SiteView& site : view.sites()) {
-      sites.push_back({site.site(), site.state(), JoinSome({site.batches().begin(), site.batches().end()})});
+      const std::string days =
+          site.has_certificate_days_left() ? absl::StrCat(site.certificate_days_left(), " days left") : "-";
+      sites.push_back({site.site(), site.state(), site.revoked() ? "revoked" : days,
+                       JoinSome({site.batches().begin(), site.batches().end()})});
     }
     absl::StrAppend(&text, "\n", FormatTable(sites, false));
   }

@@ -40,7 +40,8 @@ absl::Status Compare(const std::vector<JournalEntry>& computed, const std::vecto
   return absl::OkStatus();
 }
 
-// What follows from the entries before `e`, where `e` begins an outcome; nothing where it records what sites, operators or clocks did.
+// What follows from the entries before `e`, where `e` begins an outcome; nothing where it records what sites, operators or
+// clocks did.
 class Recomputation {
  public:
   Recomputation(const v1::Manifest& manifest, std::string manifest_sha256, const Method& method, const BlobStore& blobs,
@@ -62,12 +63,14 @@ class Recomputation {
     }
     const bool ends_round = e.kind == entry::kAsked || e.kind == entry::kCorrected || e.kind == entry::kFailed;
     if (e.kind == entry::kCorrectedSite || e.kind == entry::kEvidence || e.kind == entry::kShares) {
-      return absl::DataLossError(absl::StrCat("journal entry ", e.sequence, " records ", Describe(e), ", which follows from nothing"));
+      return absl::DataLossError(
+          absl::StrCat("journal entry ", e.sequence, " records ", Describe(e), ", which follows from nothing"));
     }
     // Under secure aggregation these follow on a closed step; a failure by itself counts attempts.
     if (!ends_round || (before.masked && e.kind == entry::kFailed)) return std::vector<JournalEntry>();
     if (before.masked || !before.OutcomeDue()) {
-      return absl::DataLossError(absl::StrCat("journal entry ", e.sequence, " records ", Describe(e), ", but not every answer that it would follow from"));
+      return absl::DataLossError(absl::StrCat("journal entry ", e.sequence, " records ", Describe(e),
+                                              ", but not every answer that it would follow from"));
     }
     return OutcomeOfRound(before, manifest_, method_, before.round(), blobs_, scratch_);
   }

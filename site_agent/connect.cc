@@ -12,16 +12,24 @@
 #include "common/security/certificates.h"
 #include "common/transport/folder_courier.h"
 #include "common/wire/manifest.h"
+#include "site_agent/renewal.h"
 
 namespace attune {
 namespace {
-
-constexpr int kWarnBeforeDays = 30;
 
 absl::Status CheckConsortium(const v1::Manifest& manifest, const v1::AgentIdentity& identity) {
   if (manifest.consortium() == identity.consortium()) return absl::OkStatus();
   return absl::PermissionDeniedError(absl::StrCat("the manifest is of consortium '", manifest.consortium(),
                                                   "', this site enrolled with '", identity.consortium(), "'"));
+}
+
+// The days that are left.
+absl::StatusOr<int> CheckNotExpired(const std::string& certificate_pem) {
+  ATTUNE_ASSIGN_OR_RETURN(const int days, DaysLeft(certificate_pem));
+  if (days >= 0) return days;
+  return absl::UnauthenticatedError(
+      absl::StrCat("this site's certificate expired ", -days,
+                   " days ago: ask the coordinator for a new invitation and enroll again with --force"));
 }
 
 }  // namespace
@@ -44,28 +52,37 @@ absl::StatusOr<GrpcCourierOptions> NetworkOptionsOf(const Home& home, const v1::
   return options;
 }
 
+absl::StatusOr<GrpcCourierOptions> DialOptions(const Home& home, const v1::AgentIdentity& identity,
+                                               std::optional<absl::Duration> patience) {
+  if (!identity.folder().empty()) {
+    return absl::FailedPreconditionError(
+        "this site exchanges a folder with the coordinator: there is no connection over which its certificate could be "
+        "renewed. "
+        "Before it expires, ask for a new invitation and enroll again with --force");
+  }
+  ATTUNE_ASSIGN_OR_RETURN(GrpcCourierOptions options, NetworkOptionsOf(home, identity));
+  ATTUNE_RETURN_IF_ERROR(CheckNotExpired(options.certificate_pem).status());
+  options.patience = patience.value_or(options.patience);
+  return options;
+}
+
 absl::StatusOr<std::unique_ptr<Courier>> Connect(const Home& home, const v1::AgentIdentity& identity,
                                                  std::optional<absl::Duration> patience) {
-  ATTUNE_ASSIGN_OR_RETURN(GrpcCourierOptions options, NetworkOptionsOf(home, identity));
-  ATTUNE_ASSIGN_OR_RETURN(const int days, DaysLeft(options.certificate_pem));
-  if (days < 0) {
-    return absl::UnauthenticatedError(
-        absl::StrCat("this site's certificate expired ", -days,
-                     " days ago: ask the coordinator for a new invitation and enroll again with --force"));
+  if (identity.folder().empty()) {
+    ATTUNE_ASSIGN_OR_RETURN(const GrpcCourierOptions options, DialOptions(home, identity, patience));
+    return MakeRenewingCourier(home, identity.site(), options);
   }
-  if (days < kWarnBeforeDays) spdlog::warn("this site's certificate expires in {} days: ask for a new invitation", days);
-  if (!identity.folder().empty()) {
-    return MakeFolderCourier({.folder = identity.folder(),
-                              .state_path = home.FolderStatePath(),
-                              .site = identity.site(),
-                              .key_pem = options.key_pem,
-                              .certificate_pem = options.certificate_pem,
-                              .ca_pem = options.ca_pem,
-                              .patience = patience.value_or(absl::ZeroDuration()),
-                              .tell = [](const std::string& what) { spdlog::warn("{}", what); }});
-  }
-  options.patience = patience.value_or(options.patience);
-  return MakeGrpcCourier(options);
+  FolderCourierOptions options{.folder = identity.folder(),
+                               .state_path = home.FolderStatePath(),
+                               .site = identity.site(),
+                               .patience = patience.value_or(absl::ZeroDuration()),
+                               .tell = [](const std::string& what) { spdlog::warn("{}", what); }};
+  ATTUNE_ASSIGN_OR_RETURN(options.key_pem, ReadFile(home.IdentityFile("key.pem")));
+  ATTUNE_ASSIGN_OR_RETURN(options.certificate_pem, ReadFile(home.IdentityFile("certificate.pem")));
+  ATTUNE_ASSIGN_OR_RETURN(options.ca_pem, ReadFile(home.IdentityFile("ca.pem")));
+  ATTUNE_ASSIGN_OR_RETURN(const int days, CheckNotExpired(options.certificate_pem));
+  if (days < kRenewBeforeDays) spdlog::warn("this site's certificate expires in {} days: ask for a new invitation", days);
+  return MakeFolderCourier(options);
 }
 
 absl::StatusOr<v1::GetStudyReply> AskForStudy(const StudyFolder& folder, const std::string& study, Courier* courier) {

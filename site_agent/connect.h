@@ -23,8 +23,13 @@ absl::StatusOr<ProxySettings> ProxyOf(const v1::AgentIdentity& identity);
 // proxy's credentials is missing or not as it must be.
 absl::StatusOr<GrpcCourierOptions> NetworkOptionsOf(const Home& home, const v1::AgentIdentity& identity);
 
+// The same, to act as this site. FailedPrecondition where it exchanges a folder; Unauthenticated when its certificate has
+// expired. `patience` as in Connect.
+absl::StatusOr<GrpcCourierOptions> DialOptions(const Home& home, const v1::AgentIdentity& identity,
+                                               std::optional<absl::Duration> patience);
+
 // The courier that this site's identity names. `patience`: how long to go on when the coordinator is not there; by default ten
-// minutes over a network and not at all by folder.
+// minutes over a network and not at all by folder. Over a network the courier renews the certificate in time (renewal.h).
 absl::StatusOr<std::unique_ptr<Courier>> Connect(const Home& home, const v1::AgentIdentity& identity,
                                                  std::optional<absl::Duration> patience);
 

@@ -15,6 +15,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
 #include "common/base/status.h"
 #include "common/base/text.h"
 #include "common/security/openssl_handles.h"
@@ -199,6 +200,45 @@ absl::Status CheckConsortium(absl::string_view consortium) {
       absl::StrCat("'", consortium, "' cannot name a consortium: expected 1 to 63 of [A-Za-z0-9._-], first a letter or digit"));
 }
 
+absl::StatusOr<std::string> RequestFor(EVP_PKEY* key, absl::string_view name) {
+  if (!IsPlainName(name)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("'", name, "' cannot name a site: expected 1 to 63 of [A-Za-z0-9._-], first a letter or digit"));
+  }
+  const openssl::Request request(X509_REQ_new());
+  if (request == nullptr) return openssl::Error("make a certificate request");
+  ATTUNE_RETURN_IF_ERROR(AddName(X509_REQ_get_subject_name(request.get()), "CN", name));
+  if (X509_REQ_set_version(request.get(), X509_REQ_VERSION_1) != 1 || X509_REQ_set_pubkey(request.get(), key) != 1 ||
+      X509_REQ_sign(request.get(), key, EVP_sha256()) <= 0) {
+    return openssl::Error("sign a certificate request");
+  }
+  return ToPem("request", [&](BIO* bio) { return PEM_write_bio_X509_REQ(bio, request.get()); });
+}
+
+absl::StatusOr<std::string> SignRequest(const KeyAndCertificate& authority, absl::string_view request_pem, Role role,
+                                        absl::string_view uri, int days) {
+  const absl::StatusOr<PeerIdentity> identity = ParsePeerUri(uri);
+  if (!identity.ok()) return absl::InvalidArgumentError(identity.status().message());
+  if (identity->role != role) return absl::InvalidArgumentError(absl::StrCat("'", uri, "' is of another role"));
+  ATTUNE_ASSIGN_OR_RETURN(const openssl::Request request,
+                          openssl::ParsePem<openssl::Request>(request_pem, "certificate request", PEM_read_bio_X509_REQ));
+  EVP_PKEY* const key = X509_REQ_get0_pubkey(request.get());
+  ERR_clear_error();
+  if (key == nullptr) return absl::InvalidArgumentError("the certificate request holds no key that can be read");
+  ATTUNE_RETURN_IF_ERROR(CheckKey(key));
+  const bool signature_holds = X509_REQ_verify(request.get(), key) == 1;
+  ERR_clear_error();
+  if (!signature_holds) {
+    return absl::InvalidArgumentError("the certificate request's own signature does not hold; make a new request");
+  }
+  ATTUNE_ASSIGN_OR_RETURN(const Authority parsed, ParseAuthority(authority));
+  const CertificatePlan plan = {.consortium = identity->consortium,
+                                .common_name = identity->name,
+                                .days = days,
+                                .extensions = LeafExtensions("clientAuth", absl::StrCat("URI:", uri))};
+  return Issue(plan, key, parsed.certificate.get(), parsed.key.get());
+}
+
 }  // namespace
 
 absl::StatusOr<KeyAndCertificate> MakeAuthority(absl::string_view consortium) {
@@ -217,7 +257,8 @@ absl::StatusOr<KeyAndCertificate> MakeAuthority(absl::string_view consortium) {
 }
 
 absl::StatusOr<KeyAndCertificate> MakeServerCertificate(const KeyAndCertificate& authority, absl::string_view consortium,
-                                                        const std::vector<std::string>& hosts, int days) {
+                                                        const std::vector<std::string>& hosts, int days,
+                                                        absl::string_view key_pem) {
   ATTUNE_RETURN_IF_ERROR(CheckConsortium(consortium));
   if (hosts.empty()) return absl::InvalidArgumentError("the coordinator's certificate needs at least one host that sites dial");
   std::vector<std::string> names;
@@ -226,7 +267,8 @@ absl::StatusOr<KeyAndCertificate> MakeServerCertificate(const KeyAndCertificate&
     names.push_back(std::move(name));
   }
   ATTUNE_ASSIGN_OR_RETURN(const Authority parsed, ParseAuthority(authority));
-  ATTUNE_ASSIGN_OR_RETURN(const openssl::Key key, MakeKey());
+  ATTUNE_ASSIGN_OR_RETURN(const openssl::Key key,
+                          key_pem.empty() ? MakeKey() : openssl::ParsePrivateKey(key_pem, "private key"));
   const CertificatePlan plan = {.consortium = consortium,
                                 .common_name = "Attune coordinator",
                                 .days = days,
@@ -237,47 +279,49 @@ absl::StatusOr<KeyAndCertificate> MakeServerCertificate(const KeyAndCertificate&
   return made;
 }
 
+absl::StatusOr<std::vector<std::string>> HostsOf(absl::string_view certificate_pem) {
+  ATTUNE_ASSIGN_OR_RETURN(const openssl::Certificate certificate, openssl::ParseCertificate(certificate_pem));
+  const openssl::Names names(
+      static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(certificate.get(), NID_subject_alt_name, nullptr, nullptr)));
+  ERR_clear_error();
+  std::vector<std::string> hosts;
+  for (int i = 0; i < sk_GENERAL_NAME_num(names.get()); ++i) {
+    int type = 0;
+    const auto* value = static_cast<const ASN1_STRING*>(GENERAL_NAME_get0_value(sk_GENERAL_NAME_value(names.get(), i), &type));
+    const unsigned char* const bytes = ASN1_STRING_get0_data(value);
+    const auto size = static_cast<std::size_t>(ASN1_STRING_length(value));
+    if (type == GEN_DNS) hosts.emplace_back(reinterpret_cast<const char*>(bytes), size);
+    std::array<char, INET6_ADDRSTRLEN> text = {};
+    const int family = size == sizeof(in_addr) ? AF_INET : AF_INET6;
+    if (type == GEN_IPADD && (size == sizeof(in_addr) || size == sizeof(in6_addr)) &&
+        ::inet_ntop(family, bytes, text.data(), text.size()) != nullptr) {
+      hosts.emplace_back(text.data());
+    }
+  }
+  return hosts;
+}
+
+absl::StatusOr<std::string> MakeRequest(absl::string_view key_pem, absl::string_view site) {
+  ATTUNE_ASSIGN_OR_RETURN(const openssl::Key key, openssl::ParsePrivateKey(key_pem, "private key"));
+  return RequestFor(key.get(), site);
+}
+
 absl::StatusOr<KeyAndRequest> MakeKeyAndRequest(absl::string_view site) {
-  if (!IsPlainName(site)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("'", site, "' cannot name a site: expected 1 to 63 of [A-Za-z0-9._-], first a letter or digit"));
-  }
   ATTUNE_ASSIGN_OR_RETURN(const openssl::Key key, MakeKey());
-  const openssl::Request request(X509_REQ_new());
-  if (request == nullptr) return openssl::Error("make a certificate request");
-  ATTUNE_RETURN_IF_ERROR(AddName(X509_REQ_get_subject_name(request.get()), "CN", site));
-  if (X509_REQ_set_version(request.get(), X509_REQ_VERSION_1) != 1 || X509_REQ_set_pubkey(request.get(), key.get()) != 1 ||
-      X509_REQ_sign(request.get(), key.get(), EVP_sha256()) <= 0) {
-    return openssl::Error("sign a certificate request");
-  }
   KeyAndRequest made;
+  ATTUNE_ASSIGN_OR_RETURN(made.request_pem, RequestFor(key.get(), site));
   ATTUNE_ASSIGN_OR_RETURN(made.key_pem, KeyToPem(key.get()));
-  ATTUNE_ASSIGN_OR_RETURN(made.request_pem,
-                          ToPem("request", [&](BIO* bio) { return PEM_write_bio_X509_REQ(bio, request.get()); }));
   return made;
 }
 
 absl::StatusOr<std::string> SignSiteRequest(const KeyAndCertificate& authority, absl::string_view request_pem,
                                             absl::string_view site_uri, int days) {
-  const auto identity = ParseSiteUri(site_uri);
-  if (!identity.ok()) return absl::InvalidArgumentError(identity.status().message());
-  ATTUNE_ASSIGN_OR_RETURN(const openssl::Request request,
-                          openssl::ParsePem<openssl::Request>(request_pem, "certificate request", PEM_read_bio_X509_REQ));
-  EVP_PKEY* const key = X509_REQ_get0_pubkey(request.get());
-  ERR_clear_error();
-  if (key == nullptr) return absl::InvalidArgumentError("the certificate request holds no key that can be read");
-  ATTUNE_RETURN_IF_ERROR(CheckKey(key));
-  const bool signature_holds = X509_REQ_verify(request.get(), key) == 1;
-  ERR_clear_error();
-  if (!signature_holds) {
-    return absl::InvalidArgumentError("the certificate request's own signature does not hold; make a new request");
-  }
-  ATTUNE_ASSIGN_OR_RETURN(const Authority parsed, ParseAuthority(authority));
-  const CertificatePlan plan = {.consortium = identity->consortium,
-                                .common_name = identity->site,
-                                .days = days,
-                                .extensions = LeafExtensions("clientAuth", absl::StrCat("URI:", site_uri))};
-  return Issue(plan, key, parsed.certificate.get(), parsed.key.get());
+  return SignRequest(authority, request_pem, Role::kSite, site_uri, days);
+}
+
+absl::StatusOr<std::string> SignAdminRequest(const KeyAndCertificate& authority, absl::string_view request_pem,
+                                             absl::string_view admin_uri, int days) {
+  return SignRequest(authority, request_pem, Role::kAdmin, admin_uri, days);
 }
 
 absl::StatusOr<std::string> FingerprintOf(absl::string_view certificate_pem) {
@@ -300,6 +344,19 @@ absl::StatusOr<int> DaysLeft(absl::string_view certificate_pem) {
   }
   // Both have the same sign, and a certificate that expired an hour ago has.
   return days == 0 && seconds < 0 ? -1 : days;
+}
+
+absl::StatusOr<absl::Time> ExpiryOf(absl::string_view certificate_pem) {
+  ATTUNE_ASSIGN_OR_RETURN(const openssl::Certificate certificate, openssl::ParseCertificate(certificate_pem));
+  int days = 0;
+  int seconds = 0;
+  const time_t now_seconds = absl::ToTimeT(absl::Now());
+  const openssl::Time from(ASN1_TIME_set(nullptr, now_seconds));
+  if (from == nullptr || ASN1_TIME_diff(&days, &seconds, from.get(), X509_get0_notAfter(certificate.get())) != 1) {
+    ERR_clear_error();
+    return absl::InvalidArgumentError("the certificate's time of validity is not readable");
+  }
+  return absl::FromTimeT(now_seconds) + absl::Hours(24) * days + absl::Seconds(seconds);
 }
 
 }  // namespace attune

@@ -7,6 +7,8 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
@@ -39,15 +41,29 @@ std::string SiteUri(absl::string_view consortium, absl::string_view site) {
   return absl::StrCat("attune://", consortium, "/site/", site);
 }
 
-absl::StatusOr<SiteIdentity> ParseSiteUri(absl::string_view uri) {
+std::string AdminUri(absl::string_view consortium, absl::string_view admin) {
+  return absl::StrCat("attune://", consortium, "/admin/", admin);
+}
+
+absl::StatusOr<PeerIdentity> ParsePeerUri(absl::string_view uri) {
   absl::string_view rest = uri;
   const bool has_scheme = absl::ConsumePrefix(&rest, "attune://");
   const std::vector<std::string> parts = absl::StrSplit(rest, '/');
-  if (!has_scheme || parts.size() != 3 || parts[1] != "site" || !IsPlainName(parts[0]) || !IsPlainName(parts[2])) {
+  if (!has_scheme || parts.size() != 3 || (parts[1] != "site" && parts[1] != "admin") || !IsPlainName(parts[0]) ||
+      !IsPlainName(parts[2])) {
+    return absl::UnauthenticatedError(absl::StrCat(
+        "'", absl::CHexEscape(uri), "' is no identity, expected attune://<consortium>/site/<site> or .../admin/<name>"));
+  }
+  return PeerIdentity{parts[0], parts[1] == "site" ? Role::kSite : Role::kAdmin, parts[2]};
+}
+
+absl::StatusOr<SiteIdentity> ParseSiteUri(absl::string_view uri) {
+  absl::StatusOr<PeerIdentity> peer = ParsePeerUri(uri);
+  if (!peer.ok() || peer->role != Role::kSite) {
     return absl::UnauthenticatedError(
         absl::StrCat("'", absl::CHexEscape(uri), "' is no site's identity, expected attune://<consortium>/site/<site>"));
   }
-  return SiteIdentity{.consortium = parts[0], .site = parts[2]};
+  return SiteIdentity{.consortium = std::move(peer->consortium), .site = std::move(peer->name)};
 }
 
 absl::StatusOr<std::string> MakeToken() {

@@ -222,6 +222,12 @@ class GrpcCourier : public Courier {
     return trip;
   }
 
+  absl::StatusOr<v1::EnrollReply> Renew(const v1::RenewRequest& request) {
+    v1::EnrollReply reply;
+    ATTUNE_RETURN_IF_ERROR(Call("renew the certificate", options_.deadline, &v1::Coordinator::Stub::Renew, request, &reply));
+    return reply;
+  }
+
   absl::Status Submit(const v1::UploadHeader& header, const std::string& path) override {
     std::uint64_t received = 0;
     bool sent_again = false;
@@ -335,32 +341,37 @@ class GrpcCourier : public Courier {
   const std::unique_ptr<v1::Coordinator::Stub> stub_;
 };
 
-absl::Status CheckOptions(const GrpcCourierOptions& options) {
+absl::Status CheckOptions(const GrpcCourierOptions& options, bool with_identity) {
   ATTUNE_RETURN_IF_ERROR(WithContext(ParseHostPort(options.endpoint).status(), "the coordinator's endpoint"));
   if (!options.proxy.address.empty()) {
     ATTUNE_RETURN_IF_ERROR(WithContext(ParseHostPort(options.proxy.address).status(), "the proxy"));
   }
   if (options.ca_pem.empty()) return absl::InvalidArgumentError("the certificate of the consortium's authority is missing");
+  if (with_identity && (options.key_pem.empty() || options.certificate_pem.empty())) {
+    return absl::InvalidArgumentError("the site's key and certificate are missing: enroll first");
+  }
   return absl::OkStatus();
 }
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Courier>> MakeGrpcCourier(const GrpcCourierOptions& options) {
-  ATTUNE_RETURN_IF_ERROR(CheckOptions(options));
-  if (options.key_pem.empty() || options.certificate_pem.empty()) {
-    return absl::InvalidArgumentError("the site's key and certificate are missing: enroll first");
-  }
+  ATTUNE_RETURN_IF_ERROR(CheckOptions(options, true));
   return std::make_unique<GrpcCourier>(options);
 }
 
 absl::StatusOr<v1::EnrollReply> Enroll(const GrpcCourierOptions& options, const v1::EnrollRequest& request) {
-  ATTUNE_RETURN_IF_ERROR(CheckOptions(options));
+  ATTUNE_RETURN_IF_ERROR(CheckOptions(options, false));
   return GrpcCourier(options).Enroll(request);
 }
 
+absl::StatusOr<v1::EnrollReply> Renew(const GrpcCourierOptions& options, const v1::RenewRequest& request) {
+  ATTUNE_RETURN_IF_ERROR(CheckOptions(options, true));
+  return GrpcCourier(options).Renew(request);
+}
+
 absl::StatusOr<EchoTrip> Echo(const GrpcCourierOptions& options, std::uint64_t bytes) {
-  ATTUNE_RETURN_IF_ERROR(CheckOptions(options));
+  ATTUNE_RETURN_IF_ERROR(CheckOptions(options, true));
   return GrpcCourier(options).EchoOnce(bytes);
 }
 

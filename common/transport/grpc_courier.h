@@ -42,6 +42,9 @@ absl::StatusOr<std::unique_ptr<Courier>> MakeGrpcCourier(const GrpcCourierOption
 // Asks for a certificate. The one call that needs none; retries like the others.
 absl::StatusOr<v1::EnrollReply> Enroll(const GrpcCourierOptions& options, const v1::EnrollRequest& request);
 
+// Asks for a new certificate for the key in `options`; retries like the others.
+absl::StatusOr<v1::EnrollReply> Renew(const GrpcCourierOptions& options, const v1::RenewRequest& request);
+
 struct EchoTrip {
   absl::Duration time;  // of all bytes, there and back
   // How far the coordinator's clock is ahead of this machine's, give or take `clock_doubt`.

@@ -34,6 +34,8 @@ int Run(int argc, char** argv) {
   bool quiet = false;
   bool verbose = false;
   app.add_option("--dir", line.dir, "The coordinator's state folder")->capture_default_str();
+  app.add_option("--connect", line.connect, "HOST:PORT of a coordinator on another machine, for 'study' and 'site'");
+  app.add_option("--identity", line.identity, "With --connect: the folder that 'pki admin' made");
   app.add_flag("--quiet", quiet, "Say only what is wrong");
   app.add_flag("--verbose", verbose, "Say more");
   attune::AddPkiCommands(app, line);
@@ -54,8 +56,8 @@ int Run(int argc, char** argv) {
   spdlog::set_level(quiet ? spdlog::level::warn : verbose ? spdlog::level::debug : spdlog::level::info);
   spdlog::flush_on(spdlog::level::info);
 
-  absl::Status status = line.run();
-  if (!line.recorded.empty()) status.Update(Record(line, status));
+  absl::Status status = attune::RunCommand(line);
+  if (!line.recorded.empty() && line.connect.empty()) status.Update(Record(line, status));
   std::cout.flush();
   if (!status.ok()) std::cerr << kProgram << ": " << absl::StrCat(status.message()) << "\n";
   return static_cast<int>(attune::ExitCodeOf(status));

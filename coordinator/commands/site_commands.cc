@@ -5,14 +5,11 @@
 #include <iostream>
 #include <memory>
 
-#include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "common/base/files.h"
 #include "common/base/status.h"
 #include "common/wire/json.h"
 #include "coordinator/commands/commands.h"
 #include "coordinator/invitations.h"
-#include "coordinator/state_folder.h"
 #include "coordinator/text_table.h"
 
 namespace attune {
@@ -27,30 +24,32 @@ struct InviteOptions {
   bool force = false;
 };
 
-absl::Status Invite(const std::string& dir, const InviteOptions& options) {
-  ATTUNE_ASSIGN_OR_RETURN(const StateFolder state, OpenStateFolder(dir));
+absl::Status Invite(Operator& operator_desk, const InviteOptions& options) {
   ATTUNE_RETURN_IF_ERROR(CheckOutputs({options.out}, options.force));
-  Invitations invitations(state.consortium, state.authority, state.journal.get(), absl::Now);
-  ATTUNE_ASSIGN_OR_RETURN(const v1::Invitation invitation, invitations.Invite(options.site, options.coordinator, options.days));
+  ATTUNE_ASSIGN_OR_RETURN(const v1::Invitation invitation,
+                          operator_desk.InviteSite(options.site, options.coordinator, options.days));
+  ATTUNE_ASSIGN_OR_RETURN(const std::string fingerprint, FingerprintOf(invitation.ca_pem()));
   ATTUNE_RETURN_IF_ERROR(WriteFileAtomically(options.out, ToJson(invitation), FileAccess::kOwnerOnly));
-  ATTUNE_ASSIGN_OR_RETURN(const std::string fingerprint, FingerprintOf(state.authority.certificate_pem));
   spdlog::info("'{}' is a secret for the site '{}' alone, good once until {}. Tell the site this fingerprint by another way:",
                options.out, options.site, invitation.expires());
   std::cout << fingerprint << "\n";
   return absl::OkStatus();
 }
 
-absl::Status List(const std::string& dir) {
-  ATTUNE_ASSIGN_OR_RETURN(const StateFolder state, OpenStateFolder(dir));
-  const Invitations invitations(state.consortium, state.authority, state.journal.get(), absl::Now);
-  ATTUNE_ASSIGN_OR_RETURN(const std::vector<SiteRecord> sites, invitations.Sites());
-  std::vector<std::vector<std::string>> rows = {{"site", "enrolled", "certificate", "last invitation expires"}};
-  for (const SiteRecord& site : sites) {
-    const bool enrolled = !site.enrolled.empty();
-    rows.push_back({site.site, enrolled ? site.enrolled : "not yet",
-                    enrolled ? absl::StrCat(site.certificate_days_left, " days left") : "-", site.expires});
+absl::Status List(Operator& operator_desk) {
+  ATTUNE_ASSIGN_OR_RETURN(const v1::MemberList sites, operator_desk.ListSites());
+  std::vector<std::vector<std::string>> rows = {{"site", "state", "enrolled", "certificate", "last invitation expires"}};
+  for (const v1::MemberLine& site : sites.members()) {
+    rows.push_back({site.name(), site.state(), site.enrolled().empty() ? "not yet" : site.enrolled(), DaysLeftText(site),
+                    site.invitation_expires().empty() ? "-" : site.invitation_expires()});
   }
   std::cout << FormatTable(rows, false);
+  return absl::OkStatus();
+}
+
+absl::Status Revoke(Operator& operator_desk, const std::string& site) {
+  ATTUNE_RETURN_IF_ERROR(operator_desk.RevokeSite(site));
+  spdlog::info("No certificate and no invitation of the site '{}' counts from now on. 'site invite' lets it in again.", site);
   return absl::OkStatus();
 }
 
@@ -72,10 +71,16 @@ void AddSiteCommands(CLI::App& app, CommandLine& line) {
   invite->callback([&line, options] {
     if (options->coordinator.empty() && !options->by_folder) throw CLI::RequiredError("--coordinator or --folder");
     line.recorded = "site invite " + options->site;
-    line.run = [&line, options] { return Invite(line.dir, *options); };
+    line.ask = [options](Operator& desk) { return Invite(desk, *options); };
   });
-  CLI::App* const list = site->add_subcommand("list", "Who was invited and who has enrolled");
-  list->callback([&line] { line.run = [&line] { return List(line.dir); }; });
+  CLI::App* const list = site->add_subcommand("list", "Who was invited, enrolled and revoked, and how long certificates last");
+  list->callback([&line] { line.ask = List; });
+  CLI::App* const revoke = site->add_subcommand("revoke", "Shut a site out, at once, until it is invited again");
+  revoke->add_option("name", options->site, "Name of the site")->required();
+  revoke->callback([&line, options] {
+    line.recorded = "site revoke " + options->site;
+    line.ask = [options](Operator& desk) { return Revoke(desk, options->site); };
+  });
 }
 
 }  // namespace attune

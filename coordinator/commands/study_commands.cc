@@ -7,13 +7,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
-#include "common/methods/registry.h"
 #include "common/wire/json.h"
 #include "common/wire/manifest.h"
 #include "coordinator/commands/commands.h"
-#include "coordinator/desk.h"
-#include "coordinator/seen.h"
-#include "coordinator/state_folder.h"
 #include "coordinator/study_view.h"
 #include "coordinator/text_table.h"
 
@@ -27,13 +23,13 @@ struct StudyOptions {
   std::string release;  // instead of the study file's; empty: as it says
 };
 
-using Action = absl::Status (*)(const StateFolder& state, Desk& desk, const StudyOptions& options);
+using Action = absl::Status (*)(Operator& operator_desk, const StudyOptions& options);
 
-absl::Status Create(const StateFolder&, Desk& desk, const StudyOptions& options) {
+absl::Status Create(Operator& operator_desk, const StudyOptions& options) {
   ATTUNE_ASSIGN_OR_RETURN(v1::StudyConfig config, ReadStudyFile(options.name));
   if (options.release == "per_batch") config.set_release(v1::RELEASE_PER_BATCH);
   if (options.release == "pooled") config.set_release(v1::RELEASE_POOLED);
-  if (absl::Status created = desk.CreateStudy(config, options.plain_sums); !created.ok()) {
+  if (absl::Status created = operator_desk.CreateStudy(config, options.plain_sums); !created.ok()) {
     return WithContext(created, options.name);
   }
   spdlog::info("The study '{}' recruits: sites register with 'attune-site register {}'.", config.study(), config.study());
@@ -41,40 +37,37 @@ absl::Status Create(const StateFolder&, Desk& desk, const StudyOptions& options)
   return absl::OkStatus();
 }
 
-absl::Status Start(const StateFolder&, Desk& desk, const StudyOptions& options) {
-  ATTUNE_ASSIGN_OR_RETURN(const std::string manifest_sha256, desk.StartStudy(options.name));
+absl::Status Start(Operator& operator_desk, const StudyOptions& options) {
+  ATTUNE_ASSIGN_OR_RETURN(const std::string manifest_sha256, operator_desk.StartStudy(options.name));
   spdlog::info("The study '{}' runs. Its sites approve this manifest:", options.name);
   std::cout << manifest_sha256 << "\n";
   return absl::OkStatus();
 }
 
-absl::Status Show(const StateFolder& state, Desk& desk, const StudyOptions& options) {
-  ATTUNE_ASSIGN_OR_RETURN(const StudyStatus status, desk.Status(options.name));
-  ATTUNE_ASSIGN_OR_RETURN(const v1::StudyView view, ViewOf(status, state.blobs));
+absl::Status Show(Operator& operator_desk, const StudyOptions& options) {
+  ATTUNE_ASSIGN_OR_RETURN(const v1::StudyView view, operator_desk.ShowStudy(options.name));
   std::cout << (options.json ? ToJson(view) : FormatView(view));
   return absl::OkStatus();
 }
 
-absl::Status Seen(const StateFolder& state, Desk& desk, const StudyOptions& options) {
-  ATTUNE_ASSIGN_OR_RETURN(const StudyStatus status, desk.Status(options.name));
-  ATTUNE_ASSIGN_OR_RETURN(const std::string seen, DescribeSeen(status, state.blobs));
+absl::Status Seen(Operator& operator_desk, const StudyOptions& options) {
+  ATTUNE_ASSIGN_OR_RETURN(const std::string seen, operator_desk.DescribeSeen(options.name));
   std::cout << seen;
   return absl::OkStatus();
 }
 
-absl::Status List(const StateFolder&, Desk& desk, const StudyOptions&) {
-  ATTUNE_ASSIGN_OR_RETURN(const std::vector<StudyStatus> studies, desk.ListStudies());
+absl::Status List(Operator& operator_desk, const StudyOptions&) {
+  ATTUNE_ASSIGN_OR_RETURN(const v1::StudyList list, operator_desk.ListStudies());
   std::vector<std::vector<std::string>> rows = {{"study", "state", "sites", "waits for"}};
-  for (const StudyStatus& study : studies) {
-    rows.push_back({study.name, StateName(study.state), absl::StrCat(study.sites.size()),
-                    absl::StrCat(study.WaitingFor().size(), " sites")});
+  for (const v1::StudyLine& study : list.studies()) {
+    rows.push_back({study.study(), study.state(), absl::StrCat(study.sites()), absl::StrCat(study.waiting_for(), " sites")});
   }
   std::cout << FormatTable(rows, false);
   return absl::OkStatus();
 }
 
-absl::Status Close(const StateFolder&, Desk& desk, const StudyOptions& options) {
-  ATTUNE_RETURN_IF_ERROR(desk.CloseStudy(options.name));
+absl::Status Close(Operator& operator_desk, const StudyOptions& options) {
+  ATTUNE_RETURN_IF_ERROR(operator_desk.CloseStudy(options.name));
   spdlog::info("The study '{}' is closed.", options.name);
   return absl::OkStatus();
 }
@@ -90,12 +83,7 @@ void AddStudyCommands(CLI::App& app, CommandLine& line) {
     command->callback([&line, options, action, name = std::string(name)] {
       if (name == "create") line.recorded = "study create";
       if (name == "start" || name == "close") line.recorded = absl::StrCat("study ", name, " ", options->name);
-      line.run = [&line, options, action]() -> absl::Status {
-        ATTUNE_ASSIGN_OR_RETURN(const StateFolder state, OpenStateFolder(line.dir));
-        Desk desk(state.consortium, state.journal.get(), state.blobs, FindMethod,
-{.authority_pem = state.authority.certificate_pem});
-        return action(state, desk, *options);
-      };
+      line.ask = [options, action](Operator& operator_desk) { return action(operator_desk, *options); };
     });
     return command;
   };

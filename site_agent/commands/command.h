@@ -38,6 +38,7 @@ void AddCheck(CLI::App* app, const Globals* globals, Action* action);
 void AddRegister(CLI::App* app, const Globals* globals, Action* action);
 void AddPreview(CLI::App* app, const Globals* globals, Action* action);
 void AddApprove(CLI::App* app, const Globals* globals, Action* action);
+void AddRenew(CLI::App* app, const Globals* globals, Action* action);
 void AddRun(CLI::App* app, const Globals* globals, Action* action);
 void AddAnswer(CLI::App* app, const Globals* globals, Action* action);
 void AddApply(CLI::App* app, const Globals* globals, Action* action);

@@ -42,6 +42,7 @@ int Main(int argc, char** argv) {
   attune::AddRegister(&app, &globals, &action);
   attune::AddPreview(&app, &globals, &action);
   attune::AddApprove(&app, &globals, &action);
+  attune::AddRenew(&app, &globals, &action);
   attune::AddRun(&app, &globals, &action);
   attune::AddAnswer(&app, &globals, &action);
   attune::AddApply(&app, &globals, &action);

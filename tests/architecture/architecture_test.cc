@@ -128,6 +128,9 @@ struct Fence {
 TEST(Architecture, ThirdPartyHeadersStayBehindTheirFences) {
   const std::vector<Fence> fences = {
       {"grpc", {"common/transport/", "coordinator/grpc_", "tests/"}},
+      {"attune/v1/admin.grpc.pb.h", {"coordinator/grpc_", "tests/"}},
+      {"prometheus/", {"coordinator/metrics"}},
+      {"httplib.h", {"coordinator/metrics_server", "tests/"}},
       {"attune/v1/coordinator.grpc.pb.h", {"common/transport/", "coordinator/grpc_", "tests/"}},
       {"sqlite3.h", {"common/storage/", "tests/common/storage/"}},
       {"openssl/", {"common/security/", "common/base/digest", "tests/common/security/", "tests/"}},

@@ -42,11 +42,9 @@ class FolderServiceTest : public DeskTest {
             .consortium = "net",
             .authority_pem = pki_.authority.certificate_pem,
             .server = pki_.server,
-            .is_revoked = [this](absl::string_view site, absl::string_view) { return site == revoked_; },
-            .on_file =
-                [this](absl::string_view site, absl::string_view file, const absl::Status& outcome) {
-                  heard_.push_back(absl::StrCat(site, " ", file, " ", absl::StatusCodeToString(outcome.code())));
-                }};
+            .on_file = [this](absl::string_view site, absl::string_view file, const absl::Status& outcome) {
+              heard_.push_back(absl::StrCat(site, " ", file, " ", absl::StatusCodeToString(outcome.code())));
+            }};
   }
 
   // As a site that has enrolled over a network.
@@ -96,7 +94,6 @@ class FolderServiceTest : public DeskTest {
   TempFolder root_;
   std::unique_ptr<Invitations> invitations_;
   std::map<std::string, KeyAndCertificate> keys_;
-  std::string revoked_;
   std::vector<std::string> heard_;
   std::unique_ptr<FolderService> service_;
 };
@@ -411,11 +408,18 @@ TEST_F(TamperedOutboxTest, SignedByTheCoordinatorOrAnotherAuthority) {
 }
 
 TEST_F(TamperedOutboxTest, RevokedKey) {
-  revoked_ = "north";
+  ASSERT_OK(invitations_->RevokeSite("north"));
   fs::remove_all(root_ / "north/inbox");
   ASSERT_OK(service_->Sweep());
   EXPECT_TRUE(Status().sites.empty());
   EXPECT_FALSE(InInbox("north", "demo.study.pb")) << "a revoked site gets nothing";
+}
+
+TEST_F(TamperedOutboxTest, RevokedKeyOfASiteThatEnrolledAgain) {
+  ASSERT_OK(invitations_->RevokeSite("north"));
+  EnrolledKeyOf("north");
+  ExpectRefused("revoked");
+  EXPECT_TRUE(Status().sites.empty());
 }
 
 TEST_F(TamperedOutboxTest, BundleChanged) {

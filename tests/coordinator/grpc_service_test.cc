@@ -16,7 +16,7 @@
 #include "absl/time/clock.h"
 #include "attune/v1/coordinator.grpc.pb.h"
 #include "common/transport/grpc_courier.h"
-#include "tests/coordinator/fixture.h"
+#include "tests/coordinator/grpc_fixture.h"
 
 namespace attune::testing {
 namespace {
@@ -24,79 +24,6 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-class GrpcServiceTest : public DeskTest {
- public:
-  void SetUp() override {
-    DeskTest::SetUp();
-    ASSERT_OK_AND_ASSIGN(authority_, MakeAuthority("net"));
-    ASSERT_OK_AND_ASSIGN(const KeyAndCertificate certificate, MakeServerCertificate(authority_, "net", {"127.0.0.1"}, 1));
-    certificate_ = certificate;
-    invitations_ = std::make_unique<Invitations>("net", authority_, journal_.get(), absl::Now);
-    Serve({});
-  }
-
-  void Serve(const Keepalive& keepalive) {
-    server_.reset();
-    ASSERT_OK_AND_ASSIGN(server_, GrpcServer::Start({.listen = "127.0.0.1:0",
-                                                     .consortium = "net",
-                                                     .authority_pem = authority_.certificate_pem,
-                                                     .certificate = certificate_,
-                                                     .keepalive = keepalive},
-                                                    desk_.get(), invitations_.get()));
-    ASSERT_GT(server_->port(), 0);
-  }
-
-  // How the site 'north' dials, without patience.
-  GrpcCourierOptions North(const Keepalive& keepalive = {}) const {
-    const absl::StatusOr<KeyAndRequest> request = MakeKeyAndRequest("north");
-    return {.endpoint = absl::StrCat("127.0.0.1:", server_->port()),
-            .ca_pem = authority_.certificate_pem,
-            .key_pem = request->key_pem,
-            .certificate_pem = *SignSiteRequest(authority_, request->request_pem, SiteUri("net", "north"), 1),
-            .keepalive = keepalive,
-            .patience = absl::ZeroDuration()};
-  }
-
-  void TearDown() override { server_.reset(); }
-
-  // A client with a certificate of `uri` signed by `authority`; none where `uri` is empty.
-  std::unique_ptr<v1::Coordinator::Stub> Dial(const std::string& uri, const KeyAndCertificate& authority) {
-    return v1::Coordinator::NewStub(Channel(uri, authority));
-  }
-  std::shared_ptr<grpc::Channel> Channel(const std::string& uri, const KeyAndCertificate& authority) {
-    grpc::SslCredentialsOptions tls;
-    tls.pem_root_certs = authority_.certificate_pem;
-    if (!uri.empty()) {
-      const absl::StatusOr<KeyAndRequest> request = MakeKeyAndRequest("any");
-      const absl::StatusOr<std::string> certificate = SignSiteRequest(authority, request->request_pem, uri, 1);
-      EXPECT_OK(certificate);
-      tls.pem_private_key = request->key_pem;
-      tls.pem_cert_chain = *certificate;
-    }
-    return grpc::CreateChannel(absl::StrCat("127.0.0.1:", server_->port()), grpc::SslCredentials(tls));
-  }
-  std::unique_ptr<v1::Coordinator::Stub> DialAs(const std::string& site) { return Dial(SiteUri("net", site), authority_); }
-
-  static std::unique_ptr<grpc::ClientContext> Context(const std::string& protocol = "1") {
-    auto context = std::make_unique<grpc::ClientContext>();
-    if (!protocol.empty()) context->AddMetadata("attune-protocol", protocol);
-    context->set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
-    return context;
-  }
-
-  grpc::Status GetStudy(v1::Coordinator::Stub& stub, const std::string& protocol = "1") {
-    v1::GetStudyRequest request;
-    request.set_study("demo");
-    v1::GetStudyReply reply;
-    return stub.GetStudy(Context(protocol).get(), request, &reply);
-  }
-
-  KeyAndCertificate authority_;
-  KeyAndCertificate certificate_;
-  std::unique_ptr<Invitations> invitations_;
-  std::unique_ptr<GrpcServer> server_;
-};
 
 TEST_F(GrpcServiceTest, NoCertificate) {
   const grpc::Status status = GetStudy(*Dial("", authority_));
@@ -382,7 +309,6 @@ TEST_F(GrpcServiceTest, LocalErrors_AreNotTold) {
 TEST_F(GrpcServiceTest, TakenPort) {
   const absl::StatusOr<std::unique_ptr<GrpcServer>> second =
       GrpcServer::Start({.listen = absl::StrCat("127.0.0.1:", server_->port()),
-                         .consortium = "net",
                          .authority_pem = authority_.certificate_pem,
                          .certificate = *MakeServerCertificate(authority_, "net", {"127.0.0.1"}, 1)},
                         desk_.get(), invitations_.get());

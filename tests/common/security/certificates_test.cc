@@ -14,8 +14,10 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_replace.h"
+#include "absl/time/clock.h"
 #include "common/base/digest.h"
 #include "common/security/openssl_handles.h"
+#include "common/security/signature.h"
 #include "tests/support/status_matchers.h"
 
 namespace attune {
@@ -120,6 +122,49 @@ TEST_F(CertificatesTest, Server_BadHostsAndDays) {
   }
   EXPECT_THAT(MakeAuthority("a/b"), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("consortium")));
   EXPECT_THAT(MakeKeyAndRequest("a/b"), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("site")));
+}
+
+TEST_F(CertificatesTest, Server_HostsOfAndSameKeyAgain) {
+  const std::vector<std::string> hosts = {"coordinator.example", "10.1.2.3", "2001:db8::1"};
+  ASSERT_OK_AND_ASSIGN(const KeyAndCertificate first, MakeServerCertificate(authority_, "net", hosts, 10));
+  ASSERT_OK_AND_ASSIGN(const std::vector<std::string> found, HostsOf(first.certificate_pem));
+  EXPECT_EQ(found, hosts);
+  ASSERT_OK_AND_ASSIGN(const KeyAndCertificate again, MakeServerCertificate(authority_, "net", hosts, 10, first.key_pem));
+  EXPECT_EQ(*KeyFingerprintOf(again.certificate_pem), *KeyFingerprintOf(first.certificate_pem));
+  EXPECT_NE(again.certificate_pem, first.certificate_pem);
+  EXPECT_THAT(MakeServerCertificate(authority_, "net", hosts, 10, "garbage"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("private key")));
+  EXPECT_THAT(HostsOf("garbage"), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("PEM")));
+}
+
+TEST_F(CertificatesTest, Request_ForAKeyThatThereIs) {
+  ASSERT_OK_AND_ASSIGN(const KeyAndRequest made, MakeKeyAndRequest("north"));
+  ASSERT_OK_AND_ASSIGN(const std::string again, MakeRequest(made.key_pem, "north"));
+  const std::string uri = SiteUri("net", "north");
+  ASSERT_OK_AND_ASSIGN(const std::string first_pem, SignSiteRequest(authority_, made.request_pem, uri, 10));
+  ASSERT_OK_AND_ASSIGN(const std::string second_pem, SignSiteRequest(authority_, again, uri, 10));
+  EXPECT_EQ(*KeyFingerprintOf(first_pem), *KeyFingerprintOf(second_pem));
+  EXPECT_THAT(MakeRequest("garbage", "north"), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("private key")));
+  EXPECT_THAT(MakeRequest(made.key_pem, "no/slash"), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("'no/slash'")));
+}
+
+TEST_F(CertificatesTest, Admin_ItsUriAndNoOther) {
+  ASSERT_OK_AND_ASSIGN(const KeyAndRequest made, MakeKeyAndRequest("ada"));
+  ASSERT_OK_AND_ASSIGN(const std::string pem, SignAdminRequest(authority_, made.request_pem, AdminUri("net", "ada"), 10));
+  EXPECT_EQ(Verify(authority_.certificate_pem, pem, X509_PURPOSE_SSL_CLIENT), X509_V_OK);
+  EXPECT_EQ(*UriOf(pem), "attune://net/admin/ada");
+  // Neither signs what is the other's.
+  EXPECT_THAT(SignAdminRequest(authority_, made.request_pem, SiteUri("net", "ada"), 10),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("role")));
+  EXPECT_THAT(SignSiteRequest(authority_, made.request_pem, AdminUri("net", "ada"), 10),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("role")));
+}
+
+TEST_F(CertificatesTest, ExpiryOf_AgreesWithDaysLeft) {
+  ASSERT_OK_AND_ASSIGN(const KeyAndCertificate server, MakeServerCertificate(authority_, "net", {"a.example"}, 10));
+  ASSERT_OK_AND_ASSIGN(const absl::Time ends, ExpiryOf(server.certificate_pem));
+  EXPECT_LT(absl::AbsDuration(ends - absl::Now() - absl::Hours(240)), absl::Minutes(1));
+  EXPECT_THAT(ExpiryOf("garbage"), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("PEM")));
 }
 
 TEST_F(CertificatesTest, Site_ChainsWithItsUriOnly) {

@@ -28,6 +28,20 @@ TEST(SiteUri, Parse_OtherForms) {
   }
 }
 
+TEST(PeerUri, SitesAndAdministrators) {
+  ASSERT_OK_AND_ASSIGN(const PeerIdentity site, ParsePeerUri(SiteUri("net", "north")));
+  EXPECT_EQ(site.role, Role::kSite);
+  EXPECT_EQ(site.name, "north");
+  ASSERT_OK_AND_ASSIGN(const PeerIdentity admin, ParsePeerUri(AdminUri("net", "ada")));
+  EXPECT_EQ(admin.role, Role::kAdmin);
+  EXPECT_EQ(admin.consortium, "net");
+  EXPECT_EQ(ParseSiteUri(AdminUri("net", "ada")).status().code(), absl::StatusCode::kUnauthenticated);
+  for (const char* uri :
+       {"", "attune://net/root/ada", "attune://net/admin/", "attune://net/admin/a/b", "https://net/admin/ada"}) {
+    EXPECT_EQ(ParsePeerUri(uri).status().code(), absl::StatusCode::kUnauthenticated) << uri;
+  }
+}
+
 TEST(Fingerprint, Same_IgnoresCaseColonsAndBlanks) {
   const std::string plain = Sha256Hex("x");
   std::string shown;

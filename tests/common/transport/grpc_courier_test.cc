@@ -351,6 +351,8 @@ TEST_F(GrpcCourierTest, Make_IncompleteOptions) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("authority is missing")));
   EXPECT_THAT(MakeGrpcCourier({.endpoint = "host:1", .ca_pem = "x"}),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("enroll first")));
+  EXPECT_THAT(Renew({.endpoint = "host:1", .ca_pem = "x"}, v1::RenewRequest()),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("enroll first")));
 }
 
 }  // namespace

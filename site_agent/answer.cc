@@ -71,9 +71,12 @@ struct Judgement {
 };
 
 PlannedRelease PlannedReleaseOf(const SiteStudy& study) {
-  return {.study = study.name(),
-          .manifest_sha256 = study.held.sha256,
-          .override_reason = study.approval.has_value() ? study.approval->override_ledger() : ""};
+  PlannedRelease release{.study = study.name(), .manifest_sha256 = study.held.sha256};
+  // An approval of another manifest says nothing of this one.
+  if (study.approval.has_value() && study.approval->manifest_sha256() == study.held.sha256) {
+    release.override_reason = study.approval->override_ledger();
+  }
+  return release;
 }
 
 absl::StatusOr<Judgement> Judge(const SiteStudy& study, const SiteTables& tables, const Question& question,

@@ -223,19 +223,19 @@ absl::StatusOr<std::vector<RuleResult>> Ledger::Judge(const PlannedRelease& rele
   const std::string remedy = absl::StrCat(". Where this site accepts that, 'attune-site approve ", release.study,
                                           " --override-ledger REASON' puts it on record; 'attune-site ledger' lists what was "
                                           "released");
-  RuleResult difference{absl::StrCat("earlier releases on overlapping people are on the same, or on at least ", least,
-                                     " others "
-                                     "(min_release_difference)"),
+  RuleResult difference{absl::StrCat("people of earlier releases that overlap are the same, or differ by at least ", least,
+                                     " (min_release_difference)"),
                         absl::OkStatus()};
-  RuleResult budget{absl::StrCat("nobody is in more than ", policy.max_releases_per_subject_set(),
-                                 " releases (max_releases_per_subject_set)"),
+  RuleResult budget{absl::StrCat("nobody is in more releases than ", policy.max_releases_per_subject_set(),
+                                 " (max_releases_per_subject_set)"),
                     absl::OkStatus()};
   if (close.has_value()) difference.result = absl::PermissionDeniedError(absl::StrCat(*close, remedy));
   if (overlapping.size() >= policy.max_releases_per_subject_set()) {
-    budget.result = absl::PermissionDeniedError(absl::StrCat(
-        "sums over some of these people were released ", overlapping.size(), " times before (", overlapping.front(),
-        overlapping.size() > 1 ? ", ..." : "", "); this site allows ", policy.max_releases_per_subject_set(),
-        " (max_releases_per_subject_set), for the sums of several releases can be combined", remedy));
+    budget.result = absl::PermissionDeniedError(
+        absl::StrCat("sums over some of these people were released ", overlapping.size(),
+                     overlapping.size() == 1 ? " time" : " times", " before (", overlapping.front(),
+                     overlapping.size() > 1 ? ", ..." : "", "); this site allows ", policy.max_releases_per_subject_set(),
+                     " (max_releases_per_subject_set), for the sums of several releases can be combined", remedy));
   }
   std::vector<RuleResult> rules = {std::move(difference), std::move(budget)};
   for (RuleResult& rule : rules) {

@@ -54,7 +54,7 @@ absl::Status CheckPolicy(const v1::SitePolicy& policy) {
   ATTUNE_RETURN_IF_ERROR(CheckFloor("max_releases_per_subject_set", policy.max_releases_per_subject_set(), 1, permissive));
   if (!(policy.max_param_ratio() > 0 && policy.max_param_ratio() <= 1)) {
     return absl::InvalidArgumentError(
-        absl::StrCat("'max_param_ratio' is ", FormatDouble(policy.max_param_ratio()), ", expected more than 0 and at most 1"));
+        absl::StrCat("'max_param_ratio' is ", policy.max_param_ratio(), ", expected more than 0 and at most 1"));
   }
   for (const std::string& hash : policy.approved_manifests()) {
     if (IsSha256Hex(absl::AsciiStrToLower(hash))) continue;
@@ -111,9 +111,9 @@ std::string Template(const Choices& choices) {
       "\n\n# A level of a categorical covariate that fewer people of a batch have, or lack, refuses; none at all is fine. "
       "Floor ",
       kFloorCell, ".\nmin_cell: ", kMinCell,
-      "\n\n# Parameters of the model, the intercept among them, per person of a batch.\nmax_param_ratio: ",
-      FormatDouble(kMaxParamRatio), "\n\n# The fewest sites on a study's roster. Without this line: ", kMinSitesPooled,
-      " where sums are pooled, else ", kMinSitesPerBatch, ". Floor ", kFloorSites, ".\n# min_sites: ", kMinSitesPooled,
+      "\n\n# Parameters of the model, the intercept among them, per person of a batch.\nmax_param_ratio: ", kMaxParamRatio,
+      "\n\n# The fewest sites on a study's roster. Without this line: ", kMinSitesPooled, " where sums are pooled, else ",
+      kMinSitesPerBatch, ". Floor ", kFloorSites, ".\n# min_sites: ", kMinSitesPooled,
       "\n\n# Two releases on overlapping people must differ by at least so many of them, or be on the same people: what they\n"
       "# differ by can be subtracted out. Floor ",
       kFloorReleaseDifference, ".\nmin_release_difference: ", kMinReleaseDifference,
@@ -218,12 +218,12 @@ std::string DescribePolicy(const v1::SitePolicy& policy) {
   absl::StrAppend(&text, "min_subjects        at least ", policy.min_subjects(), " people behind every sum\n");
   absl::StrAppend(&text, "min_cell            at least ", policy.min_cell(),
                   " people of a batch have, and lack, each level of a categorical covariate, or nobody does\n");
-  absl::StrAppend(&text, "max_param_ratio     at most ", FormatDouble(policy.max_param_ratio()),
+  absl::StrAppend(&text, "max_param_ratio     at most ", policy.max_param_ratio(),
                   " parameters per person of a batch, and always more people than parameters\n");
   absl::StrAppend(&text, "min_sites           at least ", MinSitesOf(policy, v1::RELEASE_POOLED),
                   " sites where sums are pooled, else ", MinSitesOf(policy, v1::RELEASE_PER_BATCH), "\n");
-  absl::StrAppend(&text, "releases            on overlapping people: on the same, or on at least ",
-                  policy.min_release_difference(), " others; nobody in more than ", policy.max_releases_per_subject_set(),
+  absl::StrAppend(&text, "ledger              people of two releases that overlap are the same, or differ by at least ",
+                  policy.min_release_difference(), "; nobody is in more releases than ", policy.max_releases_per_subject_set(),
                   "\n");
   if (policy.permissive_test()) absl::StrAppend(&text, "permissive_test     for attune-simulate only\n");
   return text;

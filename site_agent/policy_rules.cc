@@ -186,7 +186,7 @@ RuleResult CellsRule(const v1::SitePolicy& policy, const std::vector<Covariate>&
 RuleResult ParametersRule(const v1::SitePolicy& policy, const std::vector<Covariate>& covariates,
                           const std::vector<BatchSurvey>& people) {
   const auto parameters = static_cast<std::int64_t>(DesignColumns(covariates).size()) + 1;
-  RuleResult rule{absl::StrCat("at most ", FormatDouble(policy.max_param_ratio()),
+  RuleResult rule{absl::StrCat("at most ", policy.max_param_ratio(),
                                " parameters per person of a batch, and more people than parameters (max_param_ratio)"),
                   absl::OkStatus()};
   for (const BatchSurvey& batch : people) {
@@ -195,7 +195,7 @@ RuleResult ParametersRule(const v1::SitePolicy& policy, const std::vector<Covari
       continue;
     rule.result = absl::PermissionDeniedError(absl::StrCat(
         "batch '", batch.batch, "' has ", fewest, " people", fewest < batch.people ? " with the feature that fewest have" : "",
-        ", too few for the ", parameters, " parameters of the model (max_param_ratio ", FormatDouble(policy.max_param_ratio()),
+        ", too few for the ", parameters, " parameters of the model (max_param_ratio ", policy.max_param_ratio(),
         ", and always more people than parameters): so many sums over so few tell of single persons. Ask the consortium for "
         "fewer "
         "covariates, or leave the batch out"));

@@ -24,12 +24,14 @@ struct Arguments {
 absl::Status FetchWhatThePolicyApproves(const Home& home, const v1::AgentIdentity& identity, const std::string& study,
                                         Courier* courier) {
   ATTUNE_ASSIGN_OR_RETURN(const v1::SitePolicy policy, ReadPolicy(home.PolicyPath()));
+  if (policy.approved_manifests().empty()) return absl::OkStatus();
   ATTUNE_ASSIGN_OR_RETURN(const StudyFolder folder, home.Study(study));
   const auto approval = folder.ReadApproval();
-  if (policy.approved_manifests().empty() || (approval.ok() && !approval->by_policy())) return absl::OkStatus();
-  ATTUNE_ASSIGN_OR_RETURN(const v1::GetStudyReply reply, AskForStudy(folder, study, courier));
-  ATTUNE_ASSIGN_OR_RETURN(const HeldManifest held, ManifestOf(reply, identity, study));
-  if (!ApprovesManifest(policy, held.sha256)) return absl::OkStatus();
+  const auto reply = AskForStudy(folder, study, courier);
+  if (!reply.ok()) return approval.ok() ? absl::OkStatus() : reply.status();
+  ATTUNE_ASSIGN_OR_RETURN(const HeldManifest held, ManifestOf(*reply, identity, study));
+  const bool has_it = approval.ok() && approval->manifest_sha256() == held.sha256;
+  if (has_it || !ApprovesManifest(policy, held.sha256)) return absl::OkStatus();
   return folder.Approve(CanonicalBytes(held.manifest), ApprovalByPolicy(held.sha256));
 }
 

@@ -392,7 +392,7 @@ TEST_F(ConsortiumTest, Policy_ApprovesAManifestAndOverridesTheLedger) {
   ASSERT_EQ(Coordinator({"study", "start", "next"}).exit_code, 0);
   const ProgramResult preview = Site("davos", {"preview", "next"});
   EXPECT_EQ(preview.exit_code, 4) << preview.output;
-  EXPECT_THAT(preview.output, HasSubstr("released 1 times before (study 'demo' of"));
+  EXPECT_THAT(preview.output, HasSubstr("released 1 time before (study 'demo' of"));
   ASSERT_EQ(Site("davos", {"approve", "next", "--yes", "--override-ledger", "agreed on Monday"}).exit_code, 0);
   const ProgramResult overridden = Site("davos", {"preview", "next"});
   EXPECT_EQ(overridden.exit_code, 0) << overridden.output;

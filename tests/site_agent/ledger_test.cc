@@ -90,7 +90,7 @@ TEST_F(LedgerTest, Record_BudgetOfReleases) {
   ASSERT_OK(Release("m1", 0, 30));
   EXPECT_THAT(Release("m2", 0, 40), StatusIs(kDenied, HasSubstr("max_releases_per_subject_set"))) << "10 more";
   EXPECT_FALSE(Release("m2", 0, 30).ok()) << "the same people";
-  EXPECT_THAT(Release("m2", 29, 60), StatusIs(kDenied, HasSubstr("released 1 times"))) << "one in common";
+  EXPECT_THAT(Release("m2", 29, 60), StatusIs(kDenied, HasSubstr("released 1 time"))) << "one in common";
   EXPECT_OK(Release("m2", 30, 60)) << "nobody in common";
   policy_.set_max_releases_per_subject_set(2);
   EXPECT_OK(Release("m3", 0, 30));

@@ -50,7 +50,7 @@ TEST_F(RenewalTest, Connect_RenewsWhenFewDaysAreLeft) {
   const std::string before = Certificate();
   ASSERT_OK_AND_ASSIGN(const auto courier, Connect(home(), identity_, absl::Seconds(5)));
   EXPECT_NE(Certificate(), before);
-  EXPECT_EQ(*DaysLeft(Certificate()), 364);
+  EXPECT_GE(*DaysLeft(Certificate()), 364);
   EXPECT_EQ(*KeyFingerprintOf(Certificate()), *KeyFingerprintOf(before));
   EXPECT_THAT(courier->GetStudy("demo"), StatusIs(Code::kNotFound, HasSubstr("'demo'")));
   EXPECT_OK(DialOptions(home(), identity_, absl::Seconds(5)));

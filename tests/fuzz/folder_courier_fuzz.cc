@@ -1,24 +1,57 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Files in a site's inbox, as they come on a stick: the study, what to do next, an error, and a bundle.
+// Files in a site's inbox, as they come on a stick: the study, what to do next, an error, and a bundle; signed by the coordinator, or,
+// where a byte says so, lying there as they are.
 #include <filesystem>
 
 #include "common/base/digest.h"
 #include "common/base/files.h"
+#include "common/security/certificates.h"
 #include "common/transport/folder_courier.h"
+#include "common/transport/signed_folder.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/support/temp_folder.h"
 
 namespace attune::fuzz {
+namespace {
+
+struct Keys {
+  KeyAndCertificate authority = MakeAuthority("net").value();
+  KeyAndCertificate server = MakeServerCertificate(authority, "net", {"127.0.0.1"}, 30).value();
+  KeyAndRequest site = MakeKeyAndRequest("north").value();
+  std::string certificate_pem = SignSiteRequest(authority, site.request_pem, SiteUri("net", "north"), 30).value();
+};
+
+}  // namespace
 
 ATTUNE_FUZZ_TARGET(folder_courier)(absl::string_view bytes) {
-  static constexpr const char* kNames[] = {"inbox/demo.study.pb", "inbox/demo.next.pb", "inbox/demo.error.pb"};
+  static constexpr const char* kNames[] = {"demo.study.pb", "demo.next.pb", "demo.error.pb"};
+  static const Keys& keys = *new Keys;
   const testing::TempFolder folder;
-  const auto courier = MakeFolderCourier({.folder = folder.path()});
+  const auto courier = MakeFolderCourier({.folder = folder.path(),
+                                          .state_path = folder / "state.pb",
+                                          .site = "north",
+                                          .key_pem = keys.site.key_pem,
+                                          .certificate_pem = keys.certificate_pem,
+                                          .ca_pem = keys.authority.certificate_pem});
   Require(courier.ok(), "the folder can be used");
+  const SignedFolder coordinator({.folder = folder.path(),
+                                  .site = "north",
+                                  .own_box = "inbox",
+                                  .peer_box = "outbox",
+                                  .state_path = folder / "coordinator.pb",
+                                  .key_pem = keys.server.key_pem,
+                                  .certificate_pem = keys.server.certificate_pem,
+                                  .check_peer = [](const std::string&) { return absl::OkStatus(); }});
   Input input(bytes);
   for (const char* name : kNames) {
-    if (const std::string content = input.Bytes(); !content.empty()) folder.Write(name, content);
+    const std::string content = input.Bytes();
+    if (content.empty()) continue;
+    if (content.front() == '\xff') {
+      folder.Write(std::string("inbox/") + name, content);
+    } else {
+      RequirePrintable(coordinator.Put(name, content));
+    }
   }
   const std::string bundle = input.Bytes();
   const auto study = (*courier)->GetStudy("demo");

@@ -26,6 +26,11 @@ class MetricsServer::Impl {
  public:
   Impl(const Metrics* metrics, const Desk* desk, const Invitations* invitations, std::string server_certificate_pem)
       : metrics_(metrics), desk_(desk), invitations_(invitations), server_certificate_pem_(std::move(server_certificate_pem)) {
+    // The library's own would let two programs listen on one port, and each get some of the requests.
+    http_.set_socket_options([](socket_t socket) {
+      const int yes = 1;
+      setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
+    });
     http_.new_task_queue = [] { return new httplib::ThreadPool(kThreads); };  // owned by the library
     http_.set_payload_max_length(kMaxBodyBytes);
     http_.set_read_timeout(kTimeoutSeconds);

@@ -41,10 +41,14 @@ TEST_F(DeskTest, CreateStudy_AnotherOfThatName) {
               StatusIs(Code::kFailedPrecondition, HasSubstr("'demo' with another study file exists")));
 }
 
-TEST_F(DeskTest, CreateStudy_PooledNeedsSimulation) {
-  EXPECT_THAT(desk_->CreateStudy(Config("release: pooled\n"), false),
-              StatusIs(Code::kFailedPrecondition, HasSubstr("secure aggregation")));
-  EXPECT_OK(desk_->CreateStudy(Config("release: pooled\n"), true));
+TEST_F(DeskTest, Register_PooledNeedsACertificate) {
+  ASSERT_OK(desk_->CreateStudy(Config("release: pooled\n"), false));
+  EXPECT_THAT(desk_->Register("north", Registration({"n1"})), StatusIs(Code::kInvalidArgument, HasSubstr("certificate")));
+}
+
+TEST_F(DeskTest, Register_PooledWithPlainSumsNeedsNone) {
+  ASSERT_OK(desk_->CreateStudy(Config("release: pooled\n"), true));
+  EXPECT_OK(desk_->Register("north", Registration({"n1"})));
 }
 
 TEST_F(DeskTest, CreateStudy_UnknownMethod) {

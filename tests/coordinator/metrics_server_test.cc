@@ -71,10 +71,11 @@ TEST_F(MetricsServerTest, Metrics_WhatWasCountedAndWhatIs) {
   metrics_.CountReceived(1234);
   const auto [status, text] = Get("/metrics");
   EXPECT_EQ(status, 200);
-  for (const char* line :
-       {"attune_server_certificate_days_left 19\n", "attune_site_certificate_days_left{site=\"north\"} 364\n",
-        "attune_studies{state=\"running\"} 1\n", "attune_sites_waited_for{study=\"demo\"} 1\n",
-        "attune_received_bytes_total 1234\n", "attune_refused_calls_total{reason=\"limit\"} 1\n"}) {
+  // A day more within the second in which they were made.
+  EXPECT_THAT(text, ::testing::ContainsRegex("attune_server_certificate_days_left (19|20)\n"));
+  EXPECT_THAT(text, ::testing::ContainsRegex("attune_site_certificate_days_left\\{site=\"north\"\\} (364|365)\n"));
+  for (const char* line : {"attune_studies{state=\"running\"} 1\n", "attune_sites_waited_for{study=\"demo\"} 1\n",
+                           "attune_received_bytes_total 1234\n", "attune_refused_calls_total{reason=\"limit\"} 1\n"}) {
     EXPECT_THAT(text, HasSubstr(line));
   }
   EXPECT_THAT(text,

@@ -132,7 +132,8 @@ class Run {
     std::vector<std::string> blocks;
     for (const BlockSpec& block : form) blocks.push_back(absl::StrCat(block.name, " ", block.rows, "x", block.cols));
     std::vector<std::string> rules;
-    for (const RuleResult& rule : judged_) rules.push_back(absl::StrCat(rule.rule, ": ", rule.result.ok() ? "passed" : "REFUSED"));
+    for (const RuleResult& rule : judged_)
+      rules.push_back(absl::StrCat(rule.rule, ": ", rule.result.ok() ? "passed" : "REFUSED"));
     return options_.audit->Released(study_.held, {.round = header.round(),
                                                   .attempt = header.attempt(),
                                                   .step = static_cast<std::uint32_t>(header.step()),
@@ -155,8 +156,9 @@ class Run {
     if (reply.bundles_size() < 1)
       return absl::InvalidArgumentError("the coordinator asks a question without saying where it is");
     if (study_.held.manifest.has_aggregation()) {
-      return absl::PermissionDeniedError(absl::StrCat("the coordinator asks for a plain answer, and the approved manifest of study '",
-                                                      study_.name(), "' has its sums masked"));
+      return absl::PermissionDeniedError(
+          absl::StrCat("the coordinator asks for a plain answer, and the approved manifest of study '", study_.name(),
+                       "' has its sums masked"));
     }
     const std::string& question = reply.bundles(0).sha256();
     ATTUNE_RETURN_IF_ERROR(RecordQuestion(reply.round(), question));
@@ -182,8 +184,8 @@ class Run {
   // One step of secure aggregation.
   absl::Status Aggregate(const v1::NextRequest& request, const v1::NextReply& reply) {
     if (!study_.held.manifest.has_aggregation()) {
-      return absl::PermissionDeniedError(absl::StrCat("the coordinator asks for a masked sum, which the approved manifest of study '",
-                                                      study_.name(), "' does not have"));
+      return absl::PermissionDeniedError(absl::StrCat(
+          "the coordinator asks for a masked sum, which the approved manifest of study '", study_.name(), "' does not have"));
     }
     bool by_coordinator = false;
     const absl::Status done = AggregateStep(reply, &by_coordinator);
@@ -215,7 +217,8 @@ class Run {
     MaskedRound round(study_, options_.signer, reply.round(), reply.attempt(), question_sha256);
     const absl::Status begun = round.Begin(reply.step());
     if (absl::IsNotFound(begun)) {
-      spdlog::warn("study '{}': {}; asking for another attempt at round {}", study_.name(), std::string(begun.message()), reply.round());
+      spdlog::warn("study '{}': {}; asking for another attempt at round {}", study_.name(), std::string(begun.message()),
+                   reply.round());
       return answered(Report(v1::SITE_STATE_SESSION_LOST, reply.round(), reply.attempt()));
     }
     ATTUNE_RETURN_IF_ERROR(begun);
@@ -223,8 +226,9 @@ class Run {
     for (int k = 1; k < expected; ++k) {
       const std::string path = round.ReceivedPath(kReceived[k]);
       if (const auto kept = Sha256OfFile(path); kept.ok() && *kept != reply.bundles(k).sha256()) {
-        return absl::PermissionDeniedError(absl::StrCat("the coordinator shows another ", kReceived[k], " in attempt ", reply.attempt(),
-                                                        " at round ", reply.round(), " of study '", study_.name(), "' than before"));
+        return absl::PermissionDeniedError(absl::StrCat("the coordinator shows another ", kReceived[k], " in attempt ",
+                                                        reply.attempt(), " at round ", reply.round(), " of study '",
+                                                        study_.name(), "' than before"));
       }
       ATTUNE_RETURN_IF_ERROR(answered(Fetch(reply.bundles(k), path)));
     }
@@ -250,7 +254,8 @@ class Run {
                                                     "' again with another question: a round is answered once"));
   }
 
-  // What the coordinator asks must be what follows from the sums that it shows; what is answered is what this site computed itself.
+  // What the coordinator asks must be what follows from the sums that it shows; what is answered is what this site computed
+  // itself.
   absl::StatusOr<Question> QuestionToAnswer(const v1::NextReply& reply, bool* by_coordinator) {
     ATTUNE_ASSIGN_OR_RETURN(Question question, KeptQuestion(study_, reply.round()));
     if (reply.round() == 1) return question;
@@ -281,7 +286,8 @@ class Run {
     ATTUNE_ASSIGN_OR_RETURN(const auto follows, Follow(reply, &ignored));
     const auto* computed = std::get_if<Correction>(&follows);
     if (computed == nullptr) {
-      return absl::PermissionDeniedError(absl::StrCat("study '", study_.name(), "' does not end with the sums that the coordinator shows"));
+      return absl::PermissionDeniedError(
+          absl::StrCat("study '", study_.name(), "' does not end with the sums that the coordinator shows"));
     }
     const std::string path = study_.folder.File(kCorrectionCommonFile);
     const BundleBinding binding{.manifest_sha256 = study_.held.sha256, .round = static_cast<std::uint32_t>(reply.sums_size())};
@@ -303,7 +309,8 @@ class Run {
     const bool has_own = reply.bundles_size() > 1;
     if (has_own) ATTUNE_RETURN_IF_ERROR(Fetch(reply.bundles(1), study_.folder.File(kCorrectionSiteFile)));
     if (study_.held.manifest.has_aggregation()) {
-      if (has_own) return absl::InvalidArgumentError("the coordinator sends a correction of this site's own, which it cannot know");
+      if (has_own)
+        return absl::InvalidArgumentError("the coordinator sends a correction of this site's own, which it cannot know");
       ATTUNE_RETURN_IF_ERROR(KeepOwnCorrection(reply));
       ATTUNE_RETURN_IF_ERROR(study_.folder.ClearAggregation());
     }

@@ -174,8 +174,7 @@ absl::Status CheckInputsUnchanged(const SiteStudy& study, const SiteTables& tabl
 }
 
 absl::StatusOr<v1::UploadHeader> KeptAnswer(const SiteStudy& study, const SiteTables& tables, std::uint32_t round,
-                                            const std::string& question_sha256,
-                                            std::vector<RuleResult>* judged) {
+                                            const std::string& question_sha256, std::vector<RuleResult>* judged) {
   const std::string path = study.folder.AnswerPath(round);
   if (!FileExists(path)) return absl::NotFoundError(absl::StrCat("round ", round, " is not answered yet"));
   ATTUNE_ASSIGN_OR_RETURN(const Bundle answer, OpenBundle(path, v1::BUNDLE_KIND_ANSWER, BindingOf(study, round)));
@@ -221,8 +220,7 @@ absl::Status KeepOwnForms(const SiteStudy& study, const SiteTables& tables, cons
                           const std::string& question_sha256, int threads, std::vector<RuleResult>* judged) {
   const std::string path = study.folder.OwnPath(question.round);
   if (!FileExists(path)) return FillForms(study, tables, question, question_sha256, threads, judged).status();
-  ATTUNE_ASSIGN_OR_RETURN(const Bundle own,
-                          OpenBundle(path, v1::BUNDLE_KIND_ANSWER, BindingOf(study, question.round)));
+  ATTUNE_ASSIGN_OR_RETURN(const Bundle own, OpenBundle(path, v1::BUNDLE_KIND_ANSWER, BindingOf(study, question.round)));
   if (own.header.question_sha256() != question_sha256) return AskedTwice(study, question.round, question_sha256, own);
   ATTUNE_RETURN_IF_ERROR(CheckInputsUnchanged(study, tables));
   return PassGateAndRecord(study, tables, question, judged);

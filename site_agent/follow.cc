@@ -18,8 +18,8 @@ constexpr double kTolerance = 1e-9;
 
 absl::Status CheckSites(const SiteStudy& study, const std::vector<std::string>& sites, std::uint32_t round) {
   const auto refuse = [&](absl::string_view why) {
-    return absl::PermissionDeniedError(absl::StrCat("the coordinator shows a sum of round ", round, " of study '", study.name(), "' ",
-                                                    why, ": nothing that follows from it is believed"));
+    return absl::PermissionDeniedError(absl::StrCat("the coordinator shows a sum of round ", round, " of study '", study.name(),
+                                                    "' ", why, ": nothing that follows from it is believed"));
   };
   const v1::Manifest& manifest = study.held.manifest;
   if (sites.size() < manifest.aggregation().threshold()) {
@@ -28,7 +28,8 @@ absl::Status CheckSites(const SiteStudy& study, const std::vector<std::string>& 
   }
   for (const std::string& site : sites) {
     const auto& roster = manifest.roster();
-    const bool known = std::any_of(roster.begin(), roster.end(), [&](const v1::RosterSite& member) { return member.site() == site; });
+    const bool known =
+        std::any_of(roster.begin(), roster.end(), [&](const v1::RosterSite& member) { return member.site() == site; });
     if (!known) return refuse("over a site that is not on the roster of the approved manifest");
   }
   // A later round may have gone on without this site.
@@ -39,16 +40,18 @@ absl::Status CheckSites(const SiteStudy& study, const std::vector<std::string>& 
 
 }  // namespace
 
-absl::StatusOr<std::variant<Question, Correction>> FollowSums(const SiteStudy& study, const std::vector<std::string>& sum_paths) {
+absl::StatusOr<std::variant<Question, Correction>> FollowSums(const SiteStudy& study,
+                                                              const std::vector<std::string>& sum_paths) {
   ATTUNE_ASSIGN_OR_RETURN(Question question, study.method->Begin(study.facts));
   for (std::size_t k = 0; k < sum_paths.size(); ++k) {
     const auto round = static_cast<std::uint32_t>(k + 1);
     // A round that this site missed it has no question of; the form is the one that it computed either way.
     const std::string question_sha256 = Sha256OfFile(study.folder.QuestionPath(round)).value_or("");
-    ATTUNE_ASSIGN_OR_RETURN(const SumOfSites sum, OpenSum(sum_paths[k], {study.held.sha256, round, question_sha256}, question.form));
+    ATTUNE_ASSIGN_OR_RETURN(const SumOfSites sum,
+                            OpenSum(sum_paths[k], {study.held.sha256, round, question_sha256}, question.form));
     ATTUNE_RETURN_IF_ERROR(CheckSites(study, sum.sites, round));
-    ATTUNE_ASSIGN_OR_RETURN(auto next, study.method->Next(FactsOf(study.held.manifest, sum.sites), question,
-                                                          {.pooled = sum.sum, .by_batch = {}}));
+    ATTUNE_ASSIGN_OR_RETURN(
+        auto next, study.method->Next(FactsOf(study.held.manifest, sum.sites), question, {.pooled = sum.sum, .by_batch = {}}));
     if (std::holds_alternative<Correction>(next)) {
       if (k + 1 == sum_paths.size()) return next;
       return absl::PermissionDeniedError(absl::StrCat("study '", study.name(), "' ends with round ", round,
@@ -67,7 +70,8 @@ absl::Status CheckSame(const Blocks& came, const Blocks& computed, absl::string_
     if (!(std::abs(theirs - ours) <= kTolerance * std::max(1.0, std::abs(ours)))) difference = "a value differs";
   }
   if (difference.empty()) return absl::OkStatus();
-  return absl::PermissionDeniedError(absl::StrCat(what, " does not follow from the sums that the coordinator shows (", difference,
+  return absl::PermissionDeniedError(absl::StrCat(what, " does not follow from the sums that the coordinator shows (",
+                                                  difference,
                                                   "): ask the coordinator's operator; nothing was answered or applied"));
 }
 

@@ -7,9 +7,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
-#include "common/wire/manifest.h"
 #include "common/security/aggregation_terms.h"
 #include "common/security/signature.h"
+#include "common/wire/manifest.h"
 #include "common/wire/simulated_consortium.h"
 #include "site_agent/absence_patterns.h"
 
@@ -69,10 +69,10 @@ absl::Status CheckRelease(const v1::Manifest& manifest, bool plain_sums) {
         absl::StrCat("study '", manifest.config().study(), "' does not protect this site's sums: ", terms.message()));
   }
   if (plain_sums && manifest.consortium() == kSimulatedConsortium) return absl::OkStatus();
-  return absl::PermissionDeniedError(
-      absl::StrCat("study '", manifest.config().study(),
-                   "' has release: pooled, under which the coordinator may not see this site's own sums, and yet its manifest does "
-                   "not ask for secure aggregation. Nothing was sent"));
+  return absl::PermissionDeniedError(absl::StrCat(
+      "study '", manifest.config().study(),
+      "' has release: pooled, under which the coordinator may not see this site's own sums, and yet its manifest does "
+      "not ask for secure aggregation. Nothing was sent"));
 }
 
 absl::Status CheckSigner(const SiteStudy& study, const aggregation::Signer& signer) {
@@ -81,9 +81,9 @@ absl::Status CheckSigner(const SiteStudy& study, const aggregation::Signer& sign
   for (const v1::RosterSite& site : study.held.manifest.roster()) {
     if (site.site() == study.site && key.ok() && *key == site.key_sha256()) return absl::OkStatus();
   }
-  return absl::FailedPreconditionError(
-      absl::StrCat("the manifest of study '", study.name(), "' names another key of site '", study.site,
-                   "' than that of this site's certificate: it enrolled anew since it registered. The study has to be started again"));
+  return absl::FailedPreconditionError(absl::StrCat(
+      "the manifest of study '", study.name(), "' names another key of site '", study.site,
+      "' than that of this site's certificate: it enrolled anew since it registered. The study has to be started again"));
 }
 
 absl::Status CheckBatchSizes(const v1::StudyConfig& study, const std::vector<BatchCount>& batches) {

@@ -25,9 +25,9 @@ namespace attune {
 absl::Status CheckApproved(absl::string_view study, absl::string_view manifest_sha256,
                            const std::optional<v1::Approval>& approval);
 
-// A pooled release promises that the coordinator sees no site's own sum: the manifest must ask for secure aggregation, in terms that
-// protect its sites (aggregation_terms.h). PermissionDenied when it does not, unless `plain_sums` asks for plain sums and the
-// consortium is the simulated one.
+// A pooled release promises that the coordinator sees no site's own sum: the manifest must ask for secure aggregation, in terms
+// that protect its sites (aggregation_terms.h). PermissionDenied when it does not, unless `plain_sums` asks for plain sums and
+// the consortium is the simulated one.
 absl::Status CheckRelease(const v1::Manifest& manifest, bool plain_sums);
 
 // Where the manifest asks for secure aggregation, its roster must name the key of this site's certificate. FailedPrecondition.

@@ -16,10 +16,9 @@
 //                   own-<r>.bundle    this site's filled forms, one part per batch, also under "pooled"; they stay here
 //                   answer-<r>.bundle what was sent
 //                   aggregation.json  the attempt at a round of secure aggregation that this site takes part in
-//                   aggregation-*     its keys (wiped when they have served), what was sent and what came, until the next attempt
-//                   inputs.json       digests of the tables at the time of answering
-//                   correction-common.bundle correction-site.bundle
-//                   output.json       where the harmonized data are being written
+//                   aggregation-*     its keys (wiped when they have served), what was sent and what came, until the next
+//                   attempt inputs.json       digests of the tables at the time of answering correction-common.bundle
+//                   correction-site.bundle output.json       where the harmonized data are being written
 #ifndef ATTUNE_SITE_AGENT_HOME_H_
 #define ATTUNE_SITE_AGENT_HOME_H_
 

@@ -29,11 +29,11 @@ static_assert(kTileWords == aggregation::kChunkWords);
 // What is wrong with an entry of the block, in words for the site.
 absl::Status DescribeMisfit(const absl::Status& status, const BlockSpec& block) {
   const bool too_large = absl::IsOutOfRange(status);
-  return absl::FailedPreconditionError(absl::StrCat(
-      "block '", block.name, "' cannot be added up under secure aggregation: ", status.message(), ". ",
-      too_large ? "Look for extreme values, or have the feature or covariate in a larger unit"
-                : "Have the feature or covariate in a smaller unit",
-      " at every site (multiply_by in site.yaml, and the unit in the study file)"));
+  return absl::FailedPreconditionError(
+      absl::StrCat("block '", block.name, "' cannot be added up under secure aggregation: ", status.message(), ". ",
+                   too_large ? "Look for extreme values, or have the feature or covariate in a larger unit"
+                             : "Have the feature or covariate in a smaller unit",
+                   " at every site (multiply_by in site.yaml, and the unit in the study file)"));
 }
 
 // The words of the whole vector `sum`, in the resolution of each block; `summands`: sites that add up.
@@ -80,7 +80,8 @@ absl::Status MaskedRound::Begin(v1::AggregationStep step) {
     if (held > std::pair(round, attempt)) {
       return absl::PermissionDeniedError(absl::StrCat("the coordinator asks for attempt ", attempt, " at round ", round,
                                                       " of study '", study_.name(), "', and this site has begun attempt ",
-                                                      held.second, " at round ", held.first, ": an attempt that is over is not taken up again"));
+                                                      held.second, " at round ", held.first,
+                                                      ": an attempt that is over is not taken up again"));
     }
     if (held == std::pair(round, attempt)) {
       state_ = *std::move(state);
@@ -98,8 +99,7 @@ absl::Status MaskedRound::Begin(v1::AggregationStep step) {
   ATTUNE_ASSIGN_OR_RETURN(v1::SessionSecrets secrets, aggregation::NewSecrets(terms_.session));
   std::string bytes = secrets.SerializeAsString();
   aggregation::WipeSecrets(secrets);
-  const absl::Status kept =
-      WriteFileAtomically(study_.folder.File(kAggregationSecretsFile), bytes, FileAccess::kOwnerOnly);
+  const absl::Status kept = WriteFileAtomically(study_.folder.File(kAggregationSecretsFile), bytes, FileAccess::kOwnerOnly);
   Wipe(bytes);
   CrashPoint("site.secrets_kept");
   return kept;
@@ -137,8 +137,7 @@ absl::Status MaskedRound::WriteMasked(const Form& form, int threads) {
   ATTUNE_ASSIGN_OR_RETURN(v1::SessionSecrets secrets, Secrets());
   ATTUNE_ASSIGN_OR_RETURN(const std::string roster, Received("key_roster"));
   ATTUNE_ASSIGN_OR_RETURN(const std::string shares, Received("shares"));
-  const absl::StatusOr<aggregation::Masker> masker =
-      aggregation::Masker::Create(terms_, study_.site, secrets, roster, shares);
+  const absl::StatusOr<aggregation::Masker> masker = aggregation::Masker::Create(terms_, study_.site, secrets, roster, shares);
   aggregation::WipeSecrets(secrets);
   ATTUNE_RETURN_IF_ERROR(masker.status());
   const int summands = static_cast<int>(terms_.roster.size());
@@ -168,8 +167,9 @@ absl::Status MaskedRound::WriteMessage(v1::AggregationStep step, const Form& for
     // One attempt has one set of survivors: of two, one site's secrets of both kinds could be had.
     const std::string sha256 = Sha256Hex(survivors);
     if (!state_.survivors_sha256().empty() && state_.survivors_sha256() != sha256) {
-      return absl::PermissionDeniedError(absl::StrCat("the coordinator shows two sets of survivors in attempt ", state_.attempt(),
-                                                      " at round ", state_.round(), " of study '", study_.name(), "'"));
+      return absl::PermissionDeniedError(absl::StrCat("the coordinator shows two sets of survivors in attempt ",
+                                                      state_.attempt(), " at round ", state_.round(), " of study '",
+                                                      study_.name(), "'"));
     }
     if (state_.survivors_sha256().empty() && step == v1::AGGREGATION_STEP_UNMASK) {
       return absl::PermissionDeniedError("the coordinator asks to unmask before this site signed whose sums arrived");
@@ -179,26 +179,28 @@ absl::Status MaskedRound::WriteMessage(v1::AggregationStep step, const Form& for
     const std::uint32_t fewest = MinSitesOf(study_.policy, v1::RELEASE_POOLED);
     if (!list.ParseFromString(survivors) || static_cast<std::uint32_t>(list.survivors_size()) < fewest) {
       return absl::PermissionDeniedError(absl::StrCat("the sum of round ", state_.round(), " of study '", study_.name(),
-                                                      "' would be over ", list.survivors_size(), " sites, fewer than the ", fewest,
-                                                      " of this site's policy (min_sites): it is not unmasked"));
+                                                      "' would be over ", list.survivors_size(), " sites, fewer than the ",
+                                                      fewest, " of this site's policy (min_sites): it is not unmasked"));
     }
   }
   if (step == v1::AGGREGATION_STEP_CONSISTENCY) {
-    ATTUNE_ASSIGN_OR_RETURN(const std::string message, aggregation::ConsistencyMessage(terms_, study_.site, roster, shares,
-                                                                                       survivors, signer_));
+    ATTUNE_ASSIGN_OR_RETURN(const std::string message,
+                            aggregation::ConsistencyMessage(terms_, study_.site, roster, shares, survivors, signer_));
     ATTUNE_RETURN_IF_ERROR(study_.folder.WriteAggregation(state_));
     return keep(message);
   }
   ATTUNE_ASSIGN_OR_RETURN(v1::SessionSecrets secrets, Secrets());
-  absl::StatusOr<std::string> message = absl::InvalidArgumentError("the coordinator asks for a step that this version does not know");
+  absl::StatusOr<std::string> message =
+      absl::InvalidArgumentError("the coordinator asks for a step that this version does not know");
   if (step == v1::AGGREGATION_STEP_KEYS) {
     message = aggregation::KeysMessage(terms_, study_.site, secrets, signer_);
   } else if (step == v1::AGGREGATION_STEP_SHARES) {
     message = aggregation::SharesMessage(terms_, study_.site, secrets, roster);
   } else if (step == v1::AGGREGATION_STEP_UNMASK) {
     const absl::StatusOr<std::string> signatures = Received("signatures");
-    message = signatures.ok() ? aggregation::UnmaskingMessage(terms_, study_.site, secrets, roster, shares, survivors, *signatures)
-                              : signatures.status();
+    message = signatures.ok()
+                  ? aggregation::UnmaskingMessage(terms_, study_.site, secrets, roster, shares, survivors, *signatures)
+                  : signatures.status();
   }
   aggregation::WipeSecrets(secrets);
   ATTUNE_RETURN_IF_ERROR(message.status());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// This site's part of one attempt at a round of secure aggregation (docs/protocol.md). Everything is kept in the study's folder before
-// it leaves, so that a site that was killed goes on with the same bytes, and never says two things in one attempt.
+// This site's part of one attempt at a round of secure aggregation (docs/protocol.md). Everything is kept in the study's folder
+// before it leaves, so that a site that was killed goes on with the same bytes, and never says two things in one attempt.
 #ifndef ATTUNE_SITE_AGENT_MASKED_ROUND_H_
 #define ATTUNE_SITE_AGENT_MASKED_ROUND_H_
 
@@ -31,9 +31,9 @@ class MaskedRound {
   // Where what comes from the coordinator in this attempt is kept: key_roster, shares, survivors, signatures.
   std::string ReceivedPath(absl::string_view what) const;
 
-  // This site's message of the step, kept at MessagePath(step); `form` is the question's, `threads` change no byte. PermissionDenied
-  // where this site must not go on (aggregation.h), and when the sums of this site are not those that it masked in this attempt
-  // before. FailedPrecondition when an entry does not fit into fixed point, naming block and remedy.
+  // This site's message of the step, kept at MessagePath(step); `form` is the question's, `threads` change no byte.
+  // PermissionDenied where this site must not go on (aggregation.h), and when the sums of this site are not those that it
+  // masked in this attempt before. FailedPrecondition when an entry does not fit into fixed point, naming block and remedy.
   absl::StatusOr<v1::UploadHeader> Message(v1::AggregationStep step, const Form& form, int threads);
   std::string MessagePath(v1::AggregationStep step) const;
 

@@ -61,8 +61,8 @@ absl::Status WriteFileAtomically(const std::string& path, absl::string_view byte
 // `max_bytes` (checked before memory is taken).
 absl::StatusOr<std::string> ReadFile(const std::string& path, std::uint64_t max_bytes = std::uint64_t{1} << 30);
 
-// Overwrites the file's bytes with zeros, makes that durable and removes it; OK when there is none. A copy-on-write file system or a
-// flash disk may keep the old bytes: what must never be read again belongs on an encrypted disk. Fails with Internal.
+// Overwrites the file's bytes with zeros, makes that durable and removes it; OK when there is none. A copy-on-write file system
+// or a flash disk may keep the old bytes: what must never be read again belongs on an encrypted disk. Fails with Internal.
 absl::Status EraseFile(const std::string& path);
 
 // Creates a folder and its parents; one that exists is fine. `access` holds for the folders that are made.

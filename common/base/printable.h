@@ -6,8 +6,8 @@
 
 namespace attune {
 
-// `status` with each control character of its message written as an escape, "\x1b": for messages that quote what a stranger wrote,
-// which must neither reach a terminal nor begin a line of a log. Code and payloads stay.
+// `status` with each control character of its message written as an escape, "\x1b": for messages that quote what a stranger
+// wrote, which must neither reach a terminal nor begin a line of a log. Code and payloads stay.
 absl::Status Printable(const absl::Status& status);
 
 }  // namespace attune

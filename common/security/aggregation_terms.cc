@@ -23,8 +23,8 @@ absl::Status CheckTerms(const v1::Manifest& manifest) {
   const v1::AggregationTerms& terms = manifest.aggregation();
   const auto sites = static_cast<std::uint32_t>(manifest.roster_size());
   if (terms.suite() != kSuite) {
-    return absl::FailedPreconditionError(absl::StrCat("the study's sums would be masked by '", terms.suite(),
-                                                      "', and this version knows '", kSuite, "'"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("the study's sums would be masked by '", terms.suite(), "', and this version knows '", kSuite, "'"));
   }
   if (sites < kFewestSites || sites > kMostSites) {
     return absl::FailedPreconditionError(absl::StrCat("release: pooled needs ", kFewestSites, " to ", kMostSites,

@@ -86,8 +86,8 @@ absl::Status CheckShape(const Bundle& bundle) {
   const bool is_question = header.kind() == v1::BUNDLE_KIND_QUESTION;
   if (!is_question && header.asked_size() > 0) return absl::InvalidArgumentError("it asks for a form, as only a question may");
   if (is_question && !header.question_sha256().empty()) return absl::InvalidArgumentError("it is a question to a question");
-  const bool may_have_notes = header.kind() == v1::BUNDLE_KIND_CORRECTION_COMMON ||
-                              header.kind() == v1::BUNDLE_KIND_EVIDENCE || header.kind() == v1::BUNDLE_KIND_SUM;
+  const bool may_have_notes = header.kind() == v1::BUNDLE_KIND_CORRECTION_COMMON || header.kind() == v1::BUNDLE_KIND_EVIDENCE ||
+                              header.kind() == v1::BUNDLE_KIND_SUM;
   if (header.notes_size() > 0 && !may_have_notes) {
     return absl::InvalidArgumentError("it has notes, as only a correction, evidence or a sum may");
   }

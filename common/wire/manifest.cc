@@ -91,7 +91,8 @@ StudyFacts FactsOf(const v1::Manifest& manifest) {
 
 StudyFacts FactsOf(const v1::Manifest& manifest, const std::vector<std::string>& sites) {
   StudyFacts facts = FactsOf(manifest);
-  std::erase_if(facts.batches, [&](const BatchId& batch) { return !std::binary_search(sites.begin(), sites.end(), SiteOf(batch)); });
+  std::erase_if(facts.batches,
+                [&](const BatchId& batch) { return !std::binary_search(sites.begin(), sites.end(), SiteOf(batch)); });
   return facts;
 }
 

@@ -23,8 +23,7 @@ v1::BundleHeader HeaderOf(v1::BundleKind kind, const BundleBinding& binding) {
 
 absl::Status CheckForm(const Form& found, const Form& form) {
   if (found == form) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("it has not the form that was asked for: ", DescribeDifference(found, form)));
+  return absl::InvalidArgumentError(absl::StrCat("it has not the form that was asked for: ", DescribeDifference(found, form)));
 }
 
 absl::StatusOr<MaskedSum> Open(const std::string& path, const BundleBinding& binding, const Form& form) {
@@ -42,7 +41,8 @@ absl::StatusOr<MaskedSum> Open(const std::string& path, const BundleBinding& bin
   ATTUNE_RETURN_IF_ERROR(CheckForm(found, form));
   ATTUNE_ASSIGN_OR_RETURN(const std::size_t size, CheckedSize(form, kMaxFormEntries));
   if (bundle.values.size() != size * sizeof(Word128)) {
-    return absl::DataLossError(absl::StrCat("it has ", bundle.values.size(), " bytes of words, expected ", size * sizeof(Word128)));
+    return absl::DataLossError(
+        absl::StrCat("it has ", bundle.values.size(), " bytes of words, expected ", size * sizeof(Word128)));
   }
   return MaskedSum{{reinterpret_cast<const Word128*>(bundle.values.data()), size}, std::move(bundle.file)};
 }

@@ -22,9 +22,9 @@ namespace attune {
 // Words that are in memory at once: 1 MiB.
 inline constexpr std::size_t kTileWords = std::size_t{1} << 16;
 
-// Writes a masked sum of this form, atomically, tile by tile: `fill` gets words whose first is word `first` of the vector (a multiple of
-// kTileWords) and writes them; it is called by up to `threads` threads at once. Returns the file's SHA-256. Fails as `fill` and
-// AtomicFile do.
+// Writes a masked sum of this form, atomically, tile by tile: `fill` gets words whose first is word `first` of the vector (a
+// multiple of kTileWords) and writes them; it is called by up to `threads` threads at once. Returns the file's SHA-256. Fails
+// as `fill` and AtomicFile do.
 absl::StatusOr<std::string> WriteMasked(const std::string& path, const BundleBinding& binding, const Form& form, int threads,
                                         absl::FunctionRef<absl::Status(std::uint64_t first, std::span<Word128> words)> fill);
 

@@ -199,7 +199,8 @@ int Main(int argc, char** argv) {
                  "The policy of each site: what a real site has, or one that lets data run which a real site would refuse")
       ->check(CLI::IsMember({"default", "permissive-test"}))
       ->capture_default_str();
-  app.add_flag("--plain-sums", arguments.plain_sums, "With release: pooled, do not mask the sums: shows that masking changes nothing (simulator only)");
+  app.add_flag("--plain-sums", arguments.plain_sums,
+               "With release: pooled, do not mask the sums: shows that masking changes nothing (simulator only)");
   app.add_flag("--keep", arguments.keep, "Keep the work folder: private data, keys, logs");
   app.add_flag(
       "--force", arguments.force,

@@ -31,7 +31,8 @@ absl::Status Answer(const Globals& globals, const Arguments& arguments) {
   ATTUNE_RETURN_IF_ERROR(CheckRelease(held.manifest, /*plain_sums=*/false));
   if (held.manifest.has_aggregation()) {
     return absl::FailedPreconditionError(
-        "release: pooled masks this site's sums in several steps with the other sites, which no single file can hold: use 'run', "
+        "release: pooled masks this site's sums in several steps with the other sites, which no single file can hold: use "
+        "'run', "
         "over the network or by folder");
   }
   ATTUNE_ASSIGN_OR_RETURN(const SiteTables tables,

@@ -72,7 +72,8 @@ absl::StatusOr<v1::EnrollReply> EnrollOverNetwork(const v1::Invitation& invitati
         "the invitation names no coordinator to connect to: give --folder with the folder that is exchanged, or ask for "
         "another");
   }
-  GrpcCourierOptions options{.endpoint = invitation.coordinator(), .ca_pem = server_ca.empty() ? invitation.ca_pem() : server_ca};
+  GrpcCourierOptions options{.endpoint = invitation.coordinator(),
+                             .ca_pem = server_ca.empty() ? invitation.ca_pem() : server_ca};
   ATTUNE_ASSIGN_OR_RETURN(options.proxy, ProxyOf(identity));
   options.patience = patience.value_or(options.patience);
   v1::EnrollRequest request;

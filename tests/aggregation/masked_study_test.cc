@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A whole study under secure aggregation: what comes out, what the coordinator has on its disk, and that nothing is lost when somebody
-// is killed.
+// A whole study under secure aggregation: what comes out, what the coordinator has on its disk, and that nothing is lost when
+// somebody is killed.
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -76,7 +76,8 @@ TEST(MaskedStudy, UnmaskedIntegers_AreThePlainSum) {
           const Bundle own = OpenBundle(OwnPath(consortium, site, round), v1::BUNDLE_KIND_ANSWER, binding).value();
           plain += ToFixed(own.parts.begin()->second.values()[i], block.resolution_log2, 5).value();
         }
-        ASSERT_EQ(sum.sum.values()[i], FromFixed(plain, block.resolution_log2)) << "round " << round << ", block " << block.name;
+        ASSERT_EQ(sum.sum.values()[i], FromFixed(plain, block.resolution_log2))
+            << "round " << round << ", block " << block.name;
       }
     }
   }
@@ -150,7 +151,8 @@ TEST(MaskedStudy, AfterUnmasking_NoSecretIsLeft) {
   EXPECT_FALSE(FileExists(consortium.site("site0").study->folder.File(kAggregationSecretsFile)));
   ASSERT_OK(consortium.RunAll());
   for (const std::string& name : consortium.names()) {
-    for (const auto& file : std::filesystem::directory_iterator(std::filesystem::path(OwnPath(consortium, name, 1)).parent_path())) {
+    for (const auto& file :
+         std::filesystem::directory_iterator(std::filesystem::path(OwnPath(consortium, name, 1)).parent_path())) {
       EXPECT_THAT(file.path().filename().string(), Not(HasSubstr("aggregation-")));
     }
   }
@@ -163,7 +165,8 @@ TEST(MaskedStudy, Verify_RecomputesEveryStep) {
   const BlobStore blobs = BlobStore::Open(consortium.temp / "blobs").value();
   const BlobStore scratch = BlobStore::Open(consortium.temp / "scratch").value();
   std::vector<std::string> steps;
-  EXPECT_OK(VerifyStudy("c", "s", *journal, blobs, FindMethod, scratch, [&](absl::string_view step) { steps.emplace_back(step); }));
+  EXPECT_OK(
+      VerifyStudy("c", "s", *journal, blobs, FindMethod, scratch, [&](absl::string_view step) { steps.emplace_back(step); }));
   int closed = 0;
   for (const std::string& step : steps) closed += step.find("step-closed") == std::string::npos ? 0 : 1;
   EXPECT_EQ(closed, 10);  // five steps of two rounds
@@ -176,8 +179,34 @@ TEST(MaskedStudy, Verify_RecomputesEveryStep) {
               StatusIs(absl::StatusCode::kDataLoss, HasSubstr("step-done")));
 }
 
+// The site's values in another unit.
+void Scale(MaskedConsortium::Site& site, double factor) {
+  for (Row& row : site.rows) {
+    for (double& value : row.values) value *= factor;
+  }
+  site.tables->data = std::make_unique<MemorySiteData>(site.study->facts.features, site.rows);
+  site.tables->inputs = site.tables->data->inputs();
+}
+
+TEST(MaskedStudy, ValuesBeyondFixedPoint_NameBlockAndRemedyAndNothingLeaves) {
+  struct Case {
+    double factor;
+    const char* block;
+    const char* remedy;
+  };
+  for (const Case& c : {Case{1e14, "'y_sum'", "larger unit"}, Case{1e-9, "'yy'", "smaller unit"}}) {
+    MaskedConsortium consortium(3);
+    Scale(consortium.site("site0"), c.factor);
+    EXPECT_THAT(consortium.RunAll(),
+                StatusIs(absl::StatusCode::kFailedPrecondition,
+                         ::testing::AllOf(HasSubstr(c.block), HasSubstr(c.remedy), HasSubstr("multiply_by"))));
+    EXPECT_EQ(consortium.record().step, v1::AGGREGATION_STEP_MASKED);
+    EXPECT_EQ(consortium.record().messages[v1::AGGREGATION_STEP_MASKED].count("site0"), 0u);
+    EXPECT_EQ(consortium.status().reports.at("site0"), v1::SITE_STATE_STOPPED_BY_DATA_CHECK);
+  }
+}
+
 TEST(MaskedStudy, TwoSites_CannotStart) {
-  StudyStatus unused;
   MaskedConsortium three(3);
   v1::StudyConfig config = three.status().config;
   config.set_study("two");
@@ -202,7 +231,8 @@ TEST(MaskedStudy, Register_NeedsTheSitesOwnCertificate) {
   request.set_study("next");
   request.add_batches(kOnlyBatchLabel);
   request.add_features("f");
-  EXPECT_THAT(consortium.desk().Register("site0", request), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("certificate")));
+  EXPECT_THAT(consortium.desk().Register("site0", request),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("certificate")));
   request.set_certificate_pem(consortium.site("site1").signer.certificate_pem);
   EXPECT_THAT(consortium.desk().Register("site0", request), StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr("site0")));
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A coordinator, or a site, that does not keep to the protocol of secure aggregation, at the level of a whole study. Attacks on single
-// messages: tests/common/security/aggregation_attacks_test.cc.
+// A coordinator, or a site, that does not keep to the protocol of secure aggregation, at the level of a whole study. Attacks on
+// single messages: tests/common/security/aggregation_attacks_test.cc.
 #include <gtest/gtest.h>
 
 #include "attune/v1/aggregation.pb.h"
@@ -91,7 +91,8 @@ TEST(StudyAttack, OldAttempt_IsNotTakenUpAgain) {
   MaskedConsortium consortium(3);
   consortium.RunUntil(v1::AGGREGATION_STEP_MASKED);
   std::filesystem::remove(consortium.site("site1").study->folder.File(kAggregationSecretsFile));
-  EXPECT_THAT(consortium.Run("site1"), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("")));  // asks for attempt 2, and joins it
+  EXPECT_THAT(consortium.Run("site1"),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("")));  // asks for attempt 2, and joins it
   EXPECT_THAT(consortium.Run("site0"), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("")));
   consortium.site("site0").courier->bend = [](v1::NextReply& reply) {
     reply.set_task(v1::NextReply::TASK_AGGREGATE);
@@ -134,7 +135,8 @@ TEST(StudyAttack, TwoSetsOfSurvivors_AreNotBothSigned) {
     reply.set_round(1);
     reply.set_step(v1::AGGREGATION_STEP_CONSISTENCY);
     reply.mutable_bundles()->Clear();
-    for (const std::string& sha256 : {status.rounds[0].question_sha256, record.key_roster_sha256, record.shares_for.at("site0")}) {
+    for (const std::string& sha256 :
+         {status.rounds[0].question_sha256, record.key_roster_sha256, record.shares_for.at("site0")}) {
       reply.add_bundles()->set_sha256(sha256);
     }
     ForgeBundle(courier, *reply.add_bundles(), survivors.SerializeAsString());
@@ -189,16 +191,18 @@ TEST(StudyAttack, SharesOfOthers_AreNotHandedOut) {
   fetch.set_manifest_sha256(consortium.manifest_sha256);
   const AggregationRecord record = consortium.record();
   fetch.set_sha256(record.shares_for.at("site1"));
-  EXPECT_THAT(consortium.desk().BundlePath("site0", fetch), StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr("no bundle")));
+  EXPECT_THAT(consortium.desk().BundlePath("site0", fetch),
+              StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr("no bundle")));
   fetch.set_sha256(record.messages.at(v1::AGGREGATION_STEP_SHARES).at("site0"));
-  EXPECT_THAT(consortium.desk().BundlePath("site0", fetch), StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr("no bundle")));
+  EXPECT_THAT(consortium.desk().BundlePath("site0", fetch),
+              StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr("no bundle")));
 }
 
 TEST(StudyAttack, NewEnrolment_DoesNotSignForAnOldManifest) {
   MaskedConsortium consortium(3);
   const KeyAndRequest own = MakeKeyAndRequest("site0").value();
-  consortium.site("site0").signer = {own.key_pem, SignSiteRequest(MakeAuthority("c").value(), own.request_pem,
-                                                                  SiteUri("c", "site0"), 30).value()};
+  consortium.site("site0").signer = {
+      own.key_pem, SignSiteRequest(MakeAuthority("c").value(), own.request_pem, SiteUri("c", "site0"), 30).value()};
   EXPECT_THAT(consortium.Run("site0"), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("another key")));
 }
 

@@ -306,8 +306,8 @@ TEST_F(ConsortiumTest, MissingValues_NeedApprovalByName) {
       "study.yaml", "study: demo\nbatch: scanner\nfeatures: {table: {columns: \"*\"}}\nmethod: {combat: {missing: allow}}\n")));
   const ProgramResult preview = Site("davos", {"preview", "demo", "--out", temp_ / "preview.tsv"});
   EXPECT_EQ(preview.exit_code, 4) << preview.output;
-  EXPECT_THAT(preview.output,
-              AllOf(HasSubstr("REFUSED  missing values: no two features whose people differ in 1 to 4"), HasSubstr("differ in 1")));
+  EXPECT_THAT(preview.output, AllOf(HasSubstr("REFUSED  missing values: no two features whose people differ in 1 to 4"),
+                                    HasSubstr("differ in 1")));
   EXPECT_FALSE(fs::exists(temp_ / "preview.tsv"));
 
   const auto approve = [&](const std::vector<std::string>& flags) {

@@ -75,7 +75,10 @@ TEST(Faults, CoordinatorsDiskFillsUp_TheStudyGoesOnWhenThereIsRoomAgain) {
     WritePolicy(temp / ("sites/" + site));
     const std::string invitation = temp / (site + ".json");
     coordinator({"site", "invite", site, "--coordinator", endpoint, "--out", invitation});
-    ASSERT_EQ(RunProgram("attune-site", site_command(site, {"enroll", "--invitation", invitation, "--fingerprint", fingerprint})).exit_code, 0);
+    ASSERT_EQ(
+        RunProgram("attune-site", site_command(site, {"enroll", "--invitation", invitation, "--fingerprint", fingerprint}))
+            .exit_code,
+        0);
   }
   coordinator({"study", "create", SyntheticConsortium::StudyFileIn(temp / "data"), "--release", "pooled"});
   for (const std::string& site : sites) {
@@ -100,7 +103,8 @@ TEST(Faults, CoordinatorsDiskFillsUp_TheStudyGoesOnWhenThereIsRoomAgain) {
     running.push_back(std::move(process));
   }
   std::this_thread::sleep_for(std::chrono::seconds(2));
-  for (Process& process : running) ASSERT_FALSE(process.Poll().has_value()) << "a full disk at the other end is no reason to give up";
+  for (Process& process : running)
+    ASSERT_FALSE(process.Poll().has_value()) << "a full disk at the other end is no reason to give up";
   EXPECT_FALSE(serve.Poll().has_value()) << temp.Read("serve.log");
   fs::remove(temp / "coordinator/filler");
   for (std::size_t k = 0; k < running.size(); ++k) {

@@ -50,8 +50,8 @@ struct Run {
   const char* release;
 };
 
-// Every case over gRPC and by folder in clear. Masked, which takes ten steps of 20 sites, those whose forms differ: with priors, with a
-// reference batch, with missing values; and one by folder.
+// Every case over gRPC and by folder in clear. Masked, which takes ten steps of 20 sites, those whose forms differ: with
+// priors, with a reference batch, with missing values; and one by folder.
 std::vector<Run> Runs() {
   std::vector<Run> runs;
   for (const Case& golden : kCases) {

@@ -29,8 +29,8 @@
 namespace attune::testing {
 namespace {
 
-// What two runs must have alike. Under secure aggregation every run has keys of its own, and so another manifest and other messages:
-// there it is all that the sites and the consortium get, with digests left out.
+// What two runs must have alike. Under secure aggregation every run has keys of its own, and so another manifest and other
+// messages: there it is all that the sites and the consortium get, with digests left out.
 std::map<std::string, std::string> Outcome(const std::string& release, const std::string& out) {
   std::map<std::string, std::string> results = Results(out);
   if (release != "pooled") return results;
@@ -76,8 +76,8 @@ class KillAt : public ::testing::TestWithParam<Crash> {};
 TEST_P(KillAt, FinishesWithTheSameBytes) {
   const TempFolder temp;
   const Crash& crash = GetParam();
-  const ProgramResult run = Simulate(temp / "out", {"--demo", "--release", crash.release, "--via", crash.via,
-                                                    "--crash-at", absl::StrCat(crash.process, "=", crash.point)});
+  const ProgramResult run = Simulate(temp / "out", {"--demo", "--release", crash.release, "--via", crash.via, "--crash-at",
+                                                    absl::StrCat(crash.process, "=", crash.point)});
   ASSERT_EQ(run.exit_code, 0) << run.output;
   // Otherwise the point was never reached and nothing was tested.
   EXPECT_TRUE(absl::StrContains(run.output, absl::StrCat(crash.process, " was killed as planned"))) << run.output;
@@ -175,8 +175,7 @@ INSTANTIATE_TEST_SUITE_P(EveryStep, KillAt, ::testing::ValuesIn(Crashes()), [](c
 TEST(SameBytes, ByFolderAsByGrpc) {
   for (const char* release : {"per_batch", "pooled"}) {
     const TempFolder temp;
-    const ProgramResult run =
-        Simulate(temp / "out", {"--demo", "--quiet", "--via", "folder", "--release", release});
+    const ProgramResult run = Simulate(temp / "out", {"--demo", "--quiet", "--via", "folder", "--release", release});
     ASSERT_EQ(run.exit_code, 0) << run.output;
     ExpectSameBytes(Undisturbed(release), Outcome(release, temp / "out"));
   }

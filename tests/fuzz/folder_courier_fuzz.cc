@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Files in a site's inbox, as they come on a stick: the study, what to do next, an error, and a bundle; signed by the coordinator, or,
-// where a byte says so, lying there as they are.
+// Files in a site's inbox, as they come on a stick: the study, what to do next, an error, and a bundle; signed by the
+// coordinator, or, where a byte says so, lying there as they are.
 #include <filesystem>
 
 #include "common/base/digest.h"

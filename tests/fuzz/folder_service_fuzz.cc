@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Files in a site's outbox, as they come on a stick: signed by the site, whose key a thief may have, or not. Each file: a byte that
-// chooses its name and whether it is signed, and its content.
+// Files in a site's outbox, as they come on a stick: signed by the site, whose key a thief may have, or not. Each file: a byte
+// that chooses its name and whether it is signed, and its content.
 #include <filesystem>
 
 #include "absl/time/clock.h"
@@ -23,8 +23,8 @@ struct Keys {
 }  // namespace
 
 ATTUNE_FUZZ_TARGET(folder_service)(absl::string_view bytes) {
-  static constexpr const char* kNames[] = {"demo.register.pb", "demo.answer-1.pb", "demo.answer-2.pb",    "demo.report.pb",
-                                           "other.register.pb", "demo.answer-.pb", "demo.round-1-1-3.pb", "enroll.pb"};
+  static constexpr const char* kNames[] = {"demo.register.pb",  "demo.answer-1.pb", "demo.answer-2.pb",    "demo.report.pb",
+                                           "other.register.pb", "demo.answer-.pb",  "demo.round-1-1-3.pb", "enroll.pb"};
   static const Keys& keys = *new Keys;
   DeskStudy study;
   Invitations invitations("net", keys.authority, study.journal.get(), absl::Now);

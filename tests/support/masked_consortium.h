@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A whole study under secure aggregation in this process: the real desk, the real agents, each with a key and a folder of its own, and
-// a courier between them whose calls can be broken and whose replies can be bent.
+// A whole study under secure aggregation in this process: the real desk, the real agents, each with a key and a folder of its
+// own, and a courier between them whose calls can be broken and whose replies can be bent.
 #ifndef ATTUNE_TESTS_SUPPORT_MASKED_CONSORTIUM_H_
 #define ATTUNE_TESTS_SUPPORT_MASKED_CONSORTIUM_H_
 
@@ -131,7 +131,8 @@ class MaskedConsortium {
     return names;
   }
   StudyStatus status() { return desk_->Status("s").value(); }
-  const AggregationRecord& record() {
+  // The present round's; a copy that the next call replaces.
+  AggregationRecord& record() {
     last_status_ = status();
     return last_status_.rounds.back().aggregation;
   }
@@ -142,9 +143,9 @@ class MaskedConsortium {
     journal_.reset();
     journal_ = Journal::Open(temp / "journal.sqlite", true).value();
     blobs_.emplace(BlobStore::Open(temp / "blobs").value());
-    desk_ = std::make_unique<Desk>("c", journal_.get(), *blobs_, FindMethod,
-                                   DeskOptions{.authority_pem = authority_.certificate_pem,
-                                               .now = [this] { return absl::Now() + clock_offset_; }});
+    desk_ = std::make_unique<Desk>(
+        "c", journal_.get(), *blobs_, FindMethod,
+        DeskOptions{.authority_pem = authority_.certificate_pem, .now = [this] { return absl::Now() + clock_offset_; }});
   }
 
   std::string Out(const std::string& name) const { return temp / absl::StrCat("out-", name); }
@@ -162,7 +163,8 @@ class MaskedConsortium {
     return status;
   }
 
-  // All but `without`, in turn, until all are done; the first error that is not "nothing to do now", or what they still wait for.
+  // All but `without`, in turn, until all are done; the first error that is not "nothing to do now", or what they still wait
+  // for.
   absl::Status RunAll(const std::set<std::string>& without = {}) {
     absl::Status last;
     for (int turn = 0; turn < 40; ++turn) {
@@ -170,7 +172,8 @@ class MaskedConsortium {
       for (auto& [name, site] : sites_) {
         if (site.done || without.count(name) > 0) continue;
         last = Run(name);
-        if (!last.ok() && !absl::IsUnavailable(last)) return absl::Status(last.code(), absl::StrCat(name, ": ", last.message()));
+        if (!last.ok() && !absl::IsUnavailable(last))
+          return absl::Status(last.code(), absl::StrCat(name, ": ", last.message()));
         all_done &= last.ok();
       }
       if (all_done) return absl::OkStatus();
@@ -221,7 +224,8 @@ class MaskedConsortium {
     for (int i = 0; i < 12 + k; ++i) {
       Row row{.id = absl::StrCat("sub-", name, 100 + i), .batch = MakeBatchId(name, kOnlyBatchLabel)};
       row.covariates = {20.0 + 3 * ((i * 7 + k) % 12)};
-      for (int f = 0; f < 12; ++f) row.values.push_back(5 * f + 0.1 * row.covariates[0] + k + std::sin(i * (f + 2) + k) * (1 + 0.3 * k));
+      for (int f = 0; f < 12; ++f)
+        row.values.push_back(5 * f + 0.1 * row.covariates[0] + k + std::sin(i * (f + 2) + k) * (1 + 0.3 * k));
       site.rows.push_back(row);
     }
     site.courier = std::make_unique<DeskCourier>([this]() -> Desk& { return *desk_; }, name);
@@ -236,9 +240,10 @@ class MaskedConsortium {
   void Approve(const std::string& name, Site& site) {
     site.home = std::make_unique<Home>(temp / name);
     const StudyFolder folder = *site.home->Study("s");
-    EXPECT_OK(WriteFileAtomically(site.home->PolicyPath(),
-                                  "studies: \"*\"\nmethods: \"*\"\ncovariates: \"*\"\nfeatures: \"*\"\nrelease: per_batch\nmin_sites: 3\n",
-                                  FileAccess::kOwnerOnly));
+    EXPECT_OK(WriteFileAtomically(
+        site.home->PolicyPath(),
+        "studies: \"*\"\nmethods: \"*\"\ncovariates: \"*\"\nfeatures: \"*\"\nrelease: per_batch\nmin_sites: 3\n",
+        FileAccess::kOwnerOnly));
     const v1::GetStudyReply reply = site.courier->GetStudy("s").value();
     v1::Approval approval;
     approval.set_manifest_sha256(Sha256Hex(reply.manifest()));

@@ -20,8 +20,8 @@ using Eigen::Index;
 // Features whose moments of all batches are in memory at once.
 constexpr Index kTileFeatures = 2048;
 
-// The sums of ScatterSums as blocks: the design's once, the features' per phase, in units of each feature's sigma, so that their
-// fixed point does not depend on the feature's unit.
+// The sums of ScatterSums as blocks: the design's once, the features' per phase, in units of each feature's sigma, so that
+// their fixed point does not depend on the feature's unit.
 Form SumsForm(const Setup& setup) {
   const Index p = setup.p;
   const Index f = setup.features;

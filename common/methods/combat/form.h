@@ -27,13 +27,13 @@ struct Setup {
   double min_batch_size = 10;
 };
 
-// Fixed point under secure aggregation. Sums and products keep 2^-80, which holds up to 2^47 = 1.4e14 over all sites; sums of squares,
-// which grow largest, 2^-60 and up to 1.5e20.
+// Fixed point under secure aggregation. Sums and products keep 2^-80, which holds up to 2^47 = 1.4e14 over all sites; sums of
+// squares, which grow largest, 2^-60 and up to 1.5e20.
 inline constexpr int kFineResolutionLog2 = -80;
 inline constexpr int kSquaresResolutionLog2 = -60;
 
-// 0 instead of what is only the rounding of a value of this scale: a sum of z-scores is 1e-14 and not 0, and fixed point could not
-// keep such digits (nor should it: they mean nothing). Moves no result by more than 1e-12 of the scale.
+// 0 instead of what is only the rounding of a value of this scale: a sum of z-scores is 1e-14 and not 0, and fixed point could
+// not keep such digits (nor should it: they mean nothing). Moves no result by more than 1e-12 of the scale.
 inline double WithoutNoise(double value, double scale) { return std::abs(value) <= 0x1p-40 * scale ? 0 : value; }
 
 // Fails with InvalidArgument when the options cannot be read or do not fit the study.

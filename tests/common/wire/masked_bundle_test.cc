@@ -4,8 +4,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-
-
 #include "common/base/digest.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_folder.h"
@@ -83,7 +81,8 @@ TEST(SumBundle, Write_KeepsTheSites) {
   EXPECT_EQ(read.sites, (std::vector<std::string>{"a", "b"}));
   EXPECT_EQ(read.sum["y"](2, 5), 7.5);
   ASSERT_OK(WriteSum(temp / "none", kBinding, sum, {}).status());
-  EXPECT_THAT(OpenSum(temp / "none", kBinding, kForm), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("of which sites")));
+  EXPECT_THAT(OpenSum(temp / "none", kBinding, kForm),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("of which sites")));
 }
 
 }  // namespace

@@ -158,9 +158,7 @@ class NetworkTest : public ::testing::Test {
   void MakeSites() {
     ASSERT_OK(SyntheticConsortium(1).Write(temp_ / "data"));
     ASSERT_OK_AND_ASSIGN(sites_, SplitBySite(SyntheticConsortium::DataIn(temp_ / "data"), temp_ / "sites"));
-    for (const std::string& site : sites_) {
-      if (!fs::exists(temp_ / ("sites/" + site + "/policy.yaml"))) temp_.Write("sites/" + site + "/policy.yaml", "# rules\n");
-    }
+    for (const std::string& site : sites_) WritePolicy(temp_ / ("sites/" + site));
   }
 
   // Everything until the sites run; `more`: what `first` gives to 'enroll' besides, in the words of `prefix`.

@@ -54,7 +54,9 @@ TEST_P(FloorTest, ParsePolicy_AtTheFloorAndBelow) {
   EXPECT_THAT(ParsePolicy(below, "policy.yaml"),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        AllOf(HasSubstr("policy.yaml"), HasSubstr(key), HasSubstr(absl::StrCat("floor of ", floor)))));
-  if (floor > 1) EXPECT_OK(ParsePolicy(absl::StrCat("permissive_test: true\n", below), "policy.yaml"));
+  if (floor > 1) {
+    EXPECT_OK(ParsePolicy(absl::StrCat("permissive_test: true\n", below), "policy.yaml"));
+  }
   EXPECT_FALSE(ParsePolicy(absl::StrCat("permissive_test: true\n", key, ": 0"), "policy.yaml").ok());
 }
 
@@ -93,7 +95,9 @@ TEST(PolicyTest, PolicyTemplate_IsTheDefaultAndExplainsEachKey) {
   EXPECT_EQ(policy.SerializeAsString(), DefaultPolicy().SerializeAsString());
   const auto& type = *v1::SitePolicy::descriptor();
   for (int i = 0; i < type.field_count(); ++i) {
-    if (type.field(i)->name() != "permissive_test") EXPECT_THAT(text, HasSubstr(absl::StrCat(type.field(i)->name(), ":")));
+    if (type.field(i)->name() != "permissive_test") {
+      EXPECT_THAT(text, HasSubstr(absl::StrCat(type.field(i)->name(), ":")));
+    }
   }
 }
 

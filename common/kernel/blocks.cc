@@ -23,7 +23,7 @@ Blocks Blocks::Zero(Form form) {
   std::size_t size = 0;
   for (const BlockSpec& spec : form) size += SizeOf(spec);
   blocks.form_ = std::move(form);
-  blocks.owned_.assign(size, 0.0);
+  blocks.owned_ = ScratchArray(size);
   return blocks;
 }
 
@@ -69,7 +69,7 @@ Eigen::Map<const Eigen::MatrixXd> Blocks::operator[](absl::string_view name) con
 
 std::span<double> Blocks::MutableValues() {
   if (owner_ != nullptr) {
-    owned_.assign(view_.begin(), view_.end());
+    owned_ = ScratchArray(view_);
     view_ = {};
     owner_.reset();
   }
@@ -102,7 +102,7 @@ absl::Status Blocks::Add(const Blocks& other) {
   }
   ATTUNE_RETURN_IF_ERROR(other.CheckFinite());
   if (owner_ != nullptr) {
-    owned_.assign(view_.begin(), view_.end());
+    owned_ = ScratchArray(view_);
     view_ = {};
     owner_.reset();
   }

@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "common/base/scratch_array.h"
 
 namespace attune {
 
@@ -72,7 +73,7 @@ class Blocks {
   Eigen::Index OffsetOf(absl::string_view name, const BlockSpec** spec) const;
 
   Form form_;
-  std::vector<double> owned_;
+  ScratchArray owned_;
   std::span<const double> view_;
   std::shared_ptr<const void> owner_;
 };

@@ -101,7 +101,7 @@ absl::Status Desk::Record(const std::string& study,
 
 absl::Status Desk::Register(absl::string_view site, const v1::RegisterRequest& request) {
   ATTUNE_ASSIGN_OR_RETURN(const StudyStatus known, Status(request.study()));
-  ATTUNE_RETURN_IF_ERROR(CheckRegistration(known.config, request));
+  ATTUNE_RETURN_IF_ERROR(CheckRegistration(known, request));
   ATTUNE_RETURN_IF_ERROR(CheckCertificate(known, site, request));
   const std::string bytes = request.SerializeAsString();
   const std::string sha256 = Sha256Hex(bytes);
@@ -151,6 +151,14 @@ absl::StatusOr<v1::GetStudyReply> Desk::GetStudy(absl::string_view site, const s
   v1::GetStudyReply reply;
   reply.set_state(status.state);
   *reply.mutable_config() = status.config;
+  for (const auto& [name, sha256] : status.attachments) {
+    const absl::StatusOr<std::uint64_t> size = blobs_.SizeOf(sha256);
+    if (!size.ok()) return LocalError(size.status());
+    v1::Attachment& attachment = *reply.add_attachments();
+    attachment.set_name(name);
+    attachment.set_sha256(sha256);
+    attachment.set_size(*size);
+  }
   if (!status.started()) return reply;
   if (status.sites.count(std::string(site)) == 0) return NotOnRoster(site, study);
   const absl::StatusOr<std::string> path = blobs_.Verified(status.manifest_sha256);
@@ -281,8 +289,18 @@ absl::Status Desk::Advance(const std::string& study) {
 
 absl::StatusOr<BundleFile> Desk::BundlePath(absl::string_view site, const v1::FetchRequest& request) {
   ATTUNE_ASSIGN_OR_RETURN(const StudyStatus status, Status(request.study()));
-  ATTUNE_RETURN_IF_ERROR(CheckMember(status, site, request.manifest_sha256()));
   const std::string& sha256 = request.sha256();
+  const auto bundle = [&]() -> absl::StatusOr<BundleFile> {
+    absl::StatusOr<std::uint64_t> size = blobs_.SizeOf(sha256);
+    if (!size.ok()) return LocalError(size.status());
+    return BundleFile{blobs_.PathOf(sha256), *size};
+  };
+  // As with the study itself: everybody's while it recruits, then the roster's.
+  const bool attachment = std::any_of(status.attachments.begin(), status.attachments.end(),
+                                      [&](const auto& file) { return file.second == sha256; });
+  if (attachment && status.started() && status.sites.count(std::string(site)) == 0) return NotOnRoster(site, status.name);
+  if (attachment) return bundle();
+  ATTUNE_RETURN_IF_ERROR(CheckMember(status, site, request.manifest_sha256()));
   const bool asked = std::any_of(status.rounds.begin(), status.rounds.end(),
                                  [&](const RoundRecord& round) { return round.question_sha256 == sha256; });
   const bool correction = status.correction.has_value() &&
@@ -297,9 +315,7 @@ absl::StatusOr<BundleFile> Desk::BundlePath(absl::string_view site, const v1::Fe
     return absl::PermissionDeniedError(
         absl::StrCat("the study '", status.name, "' has no bundle of that digest for this site"));
   }
-  absl::StatusOr<std::uint64_t> size = blobs_.SizeOf(sha256);
-  if (!size.ok()) return LocalError(size.status());
-  return BundleFile{blobs_.PathOf(sha256), *size};
+  return bundle();
 }
 
 absl::Status Desk::Report(absl::string_view site, const v1::ReportRequest& request) {

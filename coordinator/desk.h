@@ -84,7 +84,8 @@ class Desk {
   // Begins to recruit. `plain_sums` has a pooled study add up sums that are not masked, where the coordinator sees each site's:
   // for simulations only, in which there is nobody to protect; site agents refuse it elsewhere. InvalidArgument:
   // CheckStudyConfig, an unknown method. FailedPrecondition: another study of that name. The same again is OK.
-  absl::Status CreateStudy(const v1::StudyConfig& config, bool plain_sums);
+  // `files`: with images the mask, else none.
+  absl::Status CreateStudy(const v1::StudyConfig& config, bool plain_sums, const StudyFiles& files = {});
 
   // Freezes the manifest, asks the first question and returns the manifest's hash; again, returns the same.
   // FailedPrecondition and others as FreezeManifest and Method::Begin say.

@@ -3,6 +3,7 @@
 // What the operator does: create, start, close, look.
 #include <google/protobuf/util/message_differencer.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -18,10 +19,26 @@
 
 namespace attune {
 
-absl::Status Desk::CreateStudy(const v1::StudyConfig& config, bool plain_sums) {
+absl::Status Desk::CreateStudy(const v1::StudyConfig& config, bool plain_sums, const StudyFiles& files) {
   ATTUNE_RETURN_IF_ERROR(CheckStudyConfig(config));
   if (FindMethod(MethodIdOf(config)) == nullptr) {
     return absl::InvalidArgumentError(absl::StrCat("method: this program has no method '", MethodIdOf(config), "'"));
+  }
+  const bool images = config.features().has_images();
+  if (images != files.contains(kMaskAttachment)) {
+    return absl::InvalidArgumentError(images ? "features.images.mask: the file of the mask did not come with the study"
+                                             : "a study of tables has no mask");
+  }
+  std::vector<JournalEntry> attached;
+  for (const auto& [name, bytes] : files) {
+    if (bytes.empty() || bytes.size() > kMostAttachmentBytes) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("the study's file '", name, "' has ", bytes.size(), " bytes, expected 1 to ", kMostAttachmentBytes));
+    }
+    JournalEntry e = MakeEntry(config.study(), entry::kAttached, "", 0);
+    e.body = name;
+    ATTUNE_ASSIGN_OR_RETURN(e.blob, StoreBytes(blobs_, bytes));
+    attached.push_back(std::move(e));
   }
   return journal_->Transact(
       config.study(), [&](const std::vector<JournalEntry>& entries) -> absl::StatusOr<std::vector<JournalEntry>> {
@@ -29,12 +46,19 @@ absl::Status Desk::CreateStudy(const v1::StudyConfig& config, bool plain_sums) {
         e.body = config.SerializeAsString();
         if (entries.empty()) {
           std::vector<JournalEntry> created{std::move(e)};
+          created.insert(created.end(), attached.begin(), attached.end());
           if (plain_sums) created.push_back(MakeEntry(config.study(), entry::kPlainSums, "", 0));
           return created;
         }
         // Not by bytes: maps have no order of their own.
         v1::StudyConfig known;
-        if (known.ParseFromString(entries.front().body) && google::protobuf::util::MessageDifferencer::Equals(known, config)) {
+        const bool same_files = std::all_of(attached.begin(), attached.end(), [&](const JournalEntry& file) {
+          return std::any_of(entries.begin(), entries.end(), [&](const JournalEntry& entry) {
+            return entry.kind == entry::kAttached && entry.body == file.body && entry.blob == file.blob;
+          });
+        });
+        if (same_files && known.ParseFromString(entries.front().body) &&
+            google::protobuf::util::MessageDifferencer::Equals(known, config)) {
           return std::vector<JournalEntry>();
         }
         return absl::FailedPreconditionError(absl::StrCat("a study '", config.study(),

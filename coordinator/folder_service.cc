@@ -243,6 +243,9 @@ class SiteFolder {
     // Studies of others, and requests for one that does not exist, have nothing in the inbox but perhaps an error.
     if (absl::IsPermissionDenied(reply.status()) || absl::IsNotFound(reply.status())) return absl::OkStatus();
     if (!reply.ok()) return reply.status();
+    for (const v1::Attachment& attachment : reply->attachments()) {
+      ATTUNE_RETURN_IF_ERROR(Bring(study, "", attachment.sha256()));
+    }
     ATTUNE_RETURN_IF_ERROR(PutOwn(absl::StrCat(study, ".study.pb"), reply->SerializeAsString()));
     if (reply->manifest().empty()) return absl::OkStatus();
     return BringNext(study, Sha256Hex(reply->manifest()));
@@ -326,16 +329,21 @@ class SiteFolder {
     ATTUNE_ASSIGN_OR_RETURN(const v1::NextReply next, desk_->Next(site_, request));
     for (const auto* list : {&next.bundles(), &next.sums()}) {
       for (const v1::BundleRef& bundle : *list) {
-        v1::FetchRequest fetch;
-        fetch.set_study(study);
-        fetch.set_manifest_sha256(manifest_sha256);
-        fetch.set_sha256(bundle.sha256());
-        ATTUNE_ASSIGN_OR_RETURN(const BundleFile source, desk_->BundlePath(site_, fetch));
-        ATTUNE_RETURN_IF_ERROR(CopyBundle(source.path, bundle.sha256()));
-        named_.insert(absl::StrCat(bundle.sha256(), ".bundle"));
+        ATTUNE_RETURN_IF_ERROR(Bring(study, manifest_sha256, bundle.sha256()));
       }
     }
     return PutOwn(absl::StrCat(study, ".next.pb"), next.SerializeAsString());
+  }
+
+  absl::Status Bring(const std::string& study, const std::string& manifest_sha256, const std::string& sha256) {
+    v1::FetchRequest fetch;
+    fetch.set_study(study);
+    fetch.set_manifest_sha256(manifest_sha256);
+    fetch.set_sha256(sha256);
+    ATTUNE_ASSIGN_OR_RETURN(const BundleFile source, desk_->BundlePath(site_, fetch));
+    ATTUNE_RETURN_IF_ERROR(CopyBundle(source.path, sha256));
+    named_.insert(absl::StrCat(sha256, ".bundle"));
+    return absl::OkStatus();
   }
 
   absl::Status CopyBundle(const std::string& from, const std::string& sha256) {

@@ -22,7 +22,8 @@ class AdminService final : public v1::Admin::Service {
   grpc::Status CreateStudy(grpc::ServerContext* context, const v1::CreateStudyRequest* request,
                            v1::StudyReply* reply) override {
     return Change(*context, "CreateStudy", "study create", request->config().study(), [&]() -> absl::Status {
-      ATTUNE_RETURN_IF_ERROR(operator_->CreateStudy(request->config(), false));
+      ATTUNE_RETURN_IF_ERROR(operator_->CreateStudy(request->config(), false,
+                                                    StudyFiles(request->attachments().begin(), request->attachments().end())));
       reply->set_study(request->config().study());
       return absl::OkStatus();
     });

@@ -19,6 +19,8 @@ namespace attune {
 namespace {
 
 constexpr std::chrono::seconds kDeadline(60);
+// What a message holds beside the study file.
+constexpr std::size_t kMostRemoteFileBytes = std::size_t{900} << 10;
 constexpr std::uint64_t kMaxPemBytes = std::uint64_t{1} << 16;
 
 class GrpcOperator final : public Operator {
@@ -26,10 +28,20 @@ class GrpcOperator final : public Operator {
   GrpcOperator(std::string endpoint, const std::shared_ptr<grpc::Channel>& channel)
       : endpoint_(std::move(endpoint)), stub_(v1::Admin::NewStub(channel)) {}
 
-  absl::Status CreateStudy(const v1::StudyConfig& config, bool plain_sums) override {
+  absl::Status CreateStudy(const v1::StudyConfig& config, bool plain_sums, const StudyFiles& files) override {
     if (plain_sums) return absl::InvalidArgumentError("--plain-sums is for the coordinator's own machine, without --connect");
     v1::CreateStudyRequest request;
     *request.mutable_config() = config;
+    std::size_t bytes = 0;
+    for (const auto& [name, file] : files) {
+      bytes += file.size();
+      (*request.mutable_attachments())[name] = file;
+    }
+    if (bytes > kMostRemoteFileBytes) {
+      return absl::InvalidArgumentError(absl::StrCat("the study's files have ", bytes, " bytes, and --connect carries ",
+                                                     kMostRemoteFileBytes,
+                                                     ": create this study on the coordinator's own machine"));
+    }
     return Call(&v1::Admin::Stub::CreateStudy, request).status();
   }
   absl::StatusOr<std::string> StartStudy(const std::string& study) override {

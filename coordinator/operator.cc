@@ -13,8 +13,8 @@ namespace attune {
 LocalOperator::LocalOperator(Desk* desk, Invitations* invitations, BlobStore blobs)
     : desk_(desk), invitations_(invitations), blobs_(std::move(blobs)) {}
 
-absl::Status LocalOperator::CreateStudy(const v1::StudyConfig& config, bool plain_sums) {
-  return desk_->CreateStudy(config, plain_sums);
+absl::Status LocalOperator::CreateStudy(const v1::StudyConfig& config, bool plain_sums, const StudyFiles& files) {
+  return desk_->CreateStudy(config, plain_sums, files);
 }
 
 absl::StatusOr<std::string> LocalOperator::StartStudy(const std::string& study) { return desk_->StartStudy(study); }

@@ -26,7 +26,7 @@ class Operator {
   virtual ~Operator() = default;
 
   // `plain_sums`: Desk::CreateStudy; only on the coordinator's own machine.
-  virtual absl::Status CreateStudy(const v1::StudyConfig& config, bool plain_sums) = 0;
+  virtual absl::Status CreateStudy(const v1::StudyConfig& config, bool plain_sums, const StudyFiles& files = {}) = 0;
   // The manifest's hash.
   virtual absl::StatusOr<std::string> StartStudy(const std::string& study) = 0;
   virtual absl::StatusOr<v1::StudyView> ShowStudy(const std::string& study) = 0;
@@ -45,7 +45,7 @@ class LocalOperator final : public Operator {
   // The pointers are not owned and outlive the operator.
   LocalOperator(Desk* desk, Invitations* invitations, BlobStore blobs);
 
-  absl::Status CreateStudy(const v1::StudyConfig& config, bool plain_sums) override;
+  absl::Status CreateStudy(const v1::StudyConfig& config, bool plain_sums, const StudyFiles& files) override;
   absl::StatusOr<std::string> StartStudy(const std::string& study) override;
   absl::StatusOr<v1::StudyView> ShowStudy(const std::string& study) override;
   absl::StatusOr<std::string> DescribeSeen(const std::string& study) override;

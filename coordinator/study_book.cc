@@ -121,6 +121,10 @@ bool TakeEntry(const JournalEntry& e, StudyStatus& status) {
     return true;
   }
   if (!created) return false;
+  if (e.kind == entry::kAttached) {
+    status.attachments[e.body] = e.blob;
+    return !status.started() && IsSha256Hex(e.blob);
+  }
   if (e.kind == entry::kPlainSums) {
     status.plain_sums = true;
     return !status.started();

@@ -30,6 +30,7 @@ inline constexpr char kAdminIssued[] = "admin-issued";    // body: "<administrat
 inline constexpr char kAdminRevoked[] = "admin-revoked";  // body: "<administrator>\n<fingerprints as in revoked>"
 // Of a study:
 inline constexpr char kCreated[] = "created";        // body: StudyConfig
+inline constexpr char kAttached[] = "attached";      // blob: a file of the study; body: what it is for ("mask")
 inline constexpr char kPlainSums[] = "plain-sums";   // a simulation: a pooled study whose sums are not masked
 inline constexpr char kRegistered[] = "registered";  // site; blob: RegisterRequest; body: the same without the features
 inline constexpr char kStarted[] = "started";        // blob: the manifest; body: "masked" under secure aggregation
@@ -49,6 +50,9 @@ inline constexpr char kFailed[] = "failed";                 // round; body: why 
 inline constexpr char kReported[] = "reported";             // site; body: number of the v1::SiteState
 inline constexpr char kClosed[] = "closed";
 }  // namespace entry
+
+// The files that belong to a study, by what they are for ("mask"): their bytes.
+using StudyFiles = std::map<std::string, std::string>;
 
 struct Registration {
   std::string request_sha256;  // blob: the whole RegisterRequest
@@ -96,12 +100,13 @@ struct StudyStatus {
   std::string name;
   std::size_t entries = 0;  // how many were taken in
   v1::StudyState state = v1::STUDY_STATE_UNSPECIFIED;
-  v1::StudyConfig config;                     // as it was created; the manifest holds the resolved one
-  std::map<std::string, Registration> sites;  // while recruiting those registered, after that the roster
-  std::string manifest_sha256;                // empty while recruiting
-  bool plain_sums = false;                    // pooled without masks: a simulation
-  bool masked = false;                        // rounds run under secure aggregation
-  std::vector<RoundRecord> rounds;            // rounds[r - 1] is round r
+  v1::StudyConfig config;                          // as it was created; the manifest holds the resolved one
+  std::map<std::string, Registration> sites;       // while recruiting those registered, after that the roster
+  std::string manifest_sha256;                     // empty while recruiting
+  std::map<std::string, std::string> attachments;  // what for -> SHA-256
+  bool plain_sums = false;                         // pooled without masks: a simulation
+  bool masked = false;                             // rounds run under secure aggregation
+  std::vector<RoundRecord> rounds;                 // rounds[r - 1] is round r
   std::optional<CorrectionRecord> correction;
   std::map<std::string, v1::SiteState> reports;  // the last of each site; HARMONIZED stays
   std::string failure;

@@ -57,8 +57,23 @@ absl::StatusOr<v1::RegisterRequest> RequestOf(const Registration& registration, 
 
 }  // namespace
 
-absl::Status CheckRegistration(const v1::StudyConfig& config, const v1::RegisterRequest& request) {
-  if (request.batches().empty() || request.features().empty()) {
+absl::Status CheckRegistration(const StudyStatus& study, const v1::RegisterRequest& request) {
+  const v1::StudyConfig& config = study.config;
+  const bool images = config.features().has_images();
+  if (images != request.has_images() || (images && !request.features().empty())) {
+    return absl::InvalidArgumentError(images ? "the study's features are images: a registration names its mask, and no features"
+                                             : "the study's features are a table: a registration names them, and no mask");
+  }
+  if (images) {
+    const auto mask = study.attachments.find(kMaskAttachment);
+    if (mask == study.attachments.end() || request.images().mask_sha256() != mask->second) {
+      return absl::InvalidArgumentError("the registration is for another mask than the study's; register again");
+    }
+    if (request.images().voxels() == 0 || request.images().voxels() > kMostVoxels) {
+      return absl::InvalidArgumentError(absl::StrCat("a mask has 1 to ", kMostVoxels, " voxels"));
+    }
+  }
+  if (request.batches().empty() || (request.features().empty() && !images)) {
     return absl::InvalidArgumentError("a registration needs at least one batch and one feature");
   }
   for (const std::string& label : request.batches()) ATTUNE_RETURN_IF_ERROR(CheckName("batch", label));
@@ -99,6 +114,15 @@ absl::StatusOr<v1::Manifest> FreezeManifest(absl::string_view consortium, const 
       ATTUNE_ASSIGN_OR_RETURN(*roster.mutable_key_sha256(), KeyFingerprintOf(request.certificate_pem()));
     }
     for (const std::string& label : request.batches()) batches.push_back(MakeBatchId(site, label));
+    if (request.has_images()) {
+      if (manifest.voxels() != 0 && manifest.voxels() != request.images().voxels()) {
+        return absl::FailedPreconditionError(absl::StrCat(
+            "site '", site, "' counts ", request.images().voxels(), " voxels in the study's mask, those before it ",
+            manifest.voxels(), ": their programs read it differently; use one release of Attune everywhere"));
+      }
+      manifest.set_voxels(request.images().voxels());
+      continue;
+    }
     std::set<std::string> features(request.features().begin(), request.features().end());
     if (manifest.roster_size() == 1) {
       *manifest.mutable_features() = request.features();
@@ -106,6 +130,14 @@ absl::StatusOr<v1::Manifest> FreezeManifest(absl::string_view consortium, const 
     } else if (features != expected) {
       differences.push_back(absl::StrCat("site '", site, "': ", DescribeFeatures(expected, features)));
     }
+  }
+  for (const auto& [name, sha256] : status.attachments) {
+    const absl::StatusOr<std::uint64_t> size = blobs.SizeOf(sha256);
+    if (!size.ok()) return LocalError(size.status());
+    v1::Attachment& attachment = *manifest.add_attachments();
+    attachment.set_name(name);
+    attachment.set_sha256(sha256);
+    attachment.set_size(*size);
   }
   if (batches.size() < 2) {
     return absl::FailedPreconditionError(absl::StrCat("the study '", status.name, "' has ", batches.size(),

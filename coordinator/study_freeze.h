@@ -13,8 +13,9 @@
 namespace attune {
 
 // What can be wrong with a registration by itself. InvalidArgument: no batch or feature, an empty or repeated name, control
-// characters, batches that are not sorted, or other than the one batch "all" where the study names no batch column.
-absl::Status CheckRegistration(const v1::StudyConfig& config, const v1::RegisterRequest& request);
+// characters, batches that are not sorted, or other than the one batch "all" where the study names no batch column; with
+// images, another mask than the study's.
+absl::Status CheckRegistration(const StudyStatus& study, const v1::RegisterRequest& request);
 
 // The manifest that the study's registrations make: sites by name, features in the order of the first site, names of batches
 // resolved. Fails with FailedPrecondition when there are fewer than two batches, or when sites have not the same features

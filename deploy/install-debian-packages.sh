@@ -8,7 +8,8 @@ packages=(
   ca-certificates ccache cmake g++ git make ninja-build pkg-config
   protobuf-compiler protobuf-compiler-grpc
   # libraries (docs/architecture.md says what each is used for)
-  libabsl-dev libboost-math-dev libcli11-dev libcpp-httplib-dev libcsv-dev libeigen3-dev libgrpc++-dev libprotobuf-dev
+  libabsl-dev libboost-math-dev libcli11-dev libcpp-httplib-dev libcsv-dev libdeflate-dev libeigen3-dev libgrpc++-dev
+  libnifti2-dev libniftiio-dev libprotobuf-dev
   prometheus-cpp-dev libspdlog-dev libsqlite3-dev libssl-dev libyaml-cpp-dev zlib1g-dev
   # tests and benchmarks (tinyproxy-bin: the program without its service)
   iproute2 libbenchmark-dev libgmock-dev libgtest-dev tinyproxy-bin

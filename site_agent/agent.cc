@@ -315,7 +315,8 @@ class Run {
       ATTUNE_RETURN_IF_ERROR(study_.folder.ClearAggregation());
     }
     CrashPoint("site.correction_fetched");
-    ATTUNE_RETURN_IF_ERROR(HarmonizeFromCorrection(study_, tables_, has_own, options_.out, options_.force));
+    ATTUNE_RETURN_IF_ERROR(
+        HarmonizeFromCorrection(study_, tables_, has_own, options_.out, {options_.output, options_.threads}, options_.force));
     CrashPoint("site.harmonized");
     if (options_.audit != nullptr) ATTUNE_RETURN_IF_ERROR(options_.audit->Harmonized(study_.held, reply.bundles(0).sha256()));
     ATTUNE_RETURN_IF_ERROR(Report(v1::SITE_STATE_HARMONIZED));
@@ -334,7 +335,8 @@ class Run {
     }
     ATTUNE_RETURN_IF_ERROR(CheckInputsUnchanged(study_, tables_));
     const bool has_own = FileExists(study_.folder.File(kCorrectionSiteFile));
-    ATTUNE_RETURN_IF_ERROR(HarmonizeFromCorrection(study_, tables_, has_own, options_.out, options_.force));
+    ATTUNE_RETURN_IF_ERROR(
+        HarmonizeFromCorrection(study_, tables_, has_own, options_.out, {options_.output, options_.threads}, options_.force));
     spdlog::info("study '{}': this site has done its part; harmonized data are in {}", study_.name(), options_.out);
     return absl::OkStatus();
   }

@@ -11,13 +11,15 @@
 #include "common/security/aggregation.h"
 #include "common/transport/courier.h"
 #include "site_agent/audit.h"
+#include "site_agent/imaging/nifti.h"
 #include "site_agent/site_study.h"
 
 namespace attune {
 
 struct RunOptions {
-  std::string out;  // the derivative folder that is written
-  int threads = 1;  // never changes a byte
+  std::string out;                         // the derivative folder that is written
+  ImageType output = ImageType::kFloat32;  // with images
+  int threads = 1;                         // never changes a byte
   bool force = false;
   bool plain_sums = false;  // gate.h, CheckRelease
   // This site's key and certificate, which sign its part of secure aggregation. Needed where the manifest asks for it.

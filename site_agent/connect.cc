@@ -85,6 +85,32 @@ absl::StatusOr<std::unique_ptr<Courier>> Connect(const Home& home, const v1::Age
   return MakeFolderCourier(options);
 }
 
+namespace {
+
+// What the study needs beside its manifest: with images, the mask.
+absl::Status FetchAttachments(const StudyFolder& folder, const v1::GetStudyReply& reply, Courier* courier) {
+  if (!reply.config().features().has_images()) return absl::OkStatus();
+  const v1::Attachment* mask = FindAttachment(reply.attachments(), kMaskAttachment);
+  v1::Manifest manifest;
+  if (!reply.manifest().empty()) {
+    // What is frozen counts.
+    ATTUNE_ASSIGN_OR_RETURN(manifest, ParseManifest(reply.manifest()));
+    mask = FindAttachment(manifest.attachments(), kMaskAttachment);
+  }
+  if (mask == nullptr || mask->size() > kMostAttachmentBytes) {
+    return absl::InvalidArgumentError(absl::StrCat("the coordinator tells no mask of study '", reply.config().study(),
+                                                   "', whose features are images, or one that is too large"));
+  }
+  const std::string path = folder.AttachmentPath(kMaskAttachment);
+  if (const auto here = Sha256OfFile(path); here.ok() && *here == mask->sha256()) return absl::OkStatus();
+  v1::FetchRequest request;
+  request.set_study(reply.config().study());
+  request.set_sha256(mask->sha256());
+  return WithContext(courier->Fetch(request, mask->size(), path), "the study's mask");
+}
+
+}  // namespace
+
 absl::StatusOr<v1::GetStudyReply> AskForStudy(const StudyFolder& folder, const std::string& study, Courier* courier) {
   ATTUNE_ASSIGN_OR_RETURN(v1::GetStudyReply reply, courier->GetStudy(study));
   if (reply.config().study() != study) {
@@ -92,6 +118,7 @@ absl::StatusOr<v1::GetStudyReply> AskForStudy(const StudyFolder& folder, const s
         absl::StrCat("asked for study '", study, "', the coordinator sent '", reply.config().study(), "'"));
   }
   ATTUNE_RETURN_IF_ERROR(CheckStudyConfig(reply.config()));
+  ATTUNE_RETURN_IF_ERROR(FetchAttachments(folder, reply, courier));
   ATTUNE_RETURN_IF_ERROR(folder.WriteStudy(reply));
   return reply;
 }

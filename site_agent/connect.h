@@ -33,7 +33,7 @@ absl::StatusOr<GrpcCourierOptions> DialOptions(const Home& home, const v1::Agent
 absl::StatusOr<std::unique_ptr<Courier>> Connect(const Home& home, const v1::AgentIdentity& identity,
                                                  std::optional<absl::Duration> patience);
 
-// What the coordinator says of a study; kept in the study's folder.
+// What the coordinator says of a study; kept in the study's folder, with the study's files, whose digests are checked.
 absl::StatusOr<v1::GetStudyReply> AskForStudy(const StudyFolder& folder, const std::string& study, Courier* courier);
 
 // The manifest of such a reply. FailedPrecondition while the study is recruiting; PermissionDenied when the manifest is of

@@ -65,8 +65,10 @@ std::string DescribeManifest(const HeldManifest& held, absl::string_view site) {
     const std::vector<std::string> labels(member.batches().begin(), member.batches().end());
     absl::StrAppend(&text, "  ", member.site(), member.site() == site ? " (this site)" : "", ": ", JoinSome(labels), "\n");
   }
-  const std::vector<std::string> features(manifest.features().begin(), manifest.features().end());
-  absl::StrAppend(&text, "features     ", features.size(), ": ", JoinSome(features), "\n");
+  absl::StrAppend(&text, "features     ", DescribeFeatures(FeaturesOf(manifest)), "\n");
+  for (const v1::Attachment& attachment : manifest.attachments()) {
+    absl::StrAppend(&text, "  ", attachment.name(), ": ", attachment.sha256(), " (", attachment.size(), " bytes)\n");
+  }
   absl::StrAppend(&text, "covariates   ", DescribeCovariates(config), "\n");
   absl::StrAppend(&text, "release      ",
                   ReleaseOf(config) == Release::kPooled
@@ -89,6 +91,11 @@ std::string DescribeManifest(const HeldManifest& held, absl::string_view site) {
                       : "",
                   "\n");
   return text;
+}
+
+std::string DescribeFeatures(const FeatureNames& features) {
+  if (features.voxels()) return absl::StrCat(features.size(), " voxels");
+  return absl::StrCat(features.size(), ": ", JoinSome(features.names()));
 }
 
 std::string DescribeBatches(const std::vector<BatchCount>& batches) {

@@ -14,6 +14,9 @@ namespace attune {
 // A frozen study in words, for the person who approves it: lines of text, each ending with '\n'.
 std::string DescribeManifest(const HeldManifest& held, absl::string_view site);
 
+// "68: lh_bankssts, ..." or "597827 voxels".
+std::string DescribeFeatures(const FeatureNames& features);
+
 // Counts per batch as aligned lines, each ending with '\n'.
 std::string DescribeBatches(const std::vector<BatchCount>& batches);
 

@@ -117,8 +117,7 @@ v1::MissingPermission PermittedMissing(const v1::SitePolicy& policy, const std::
 }
 
 absl::Status CheckMissing(const v1::StudyConfig& study, const v1::SitePolicy& policy,
-                          const std::optional<v1::Approval>& approval, const std::vector<std::string>& features,
-                          const Cohort& cohort) {
+                          const std::optional<v1::Approval>& approval, const FeatureNames& features, const Cohort& cohort) {
   if (study.method().combat().missing() != v1::MISSING_VALUES_ALLOW) return absl::OkStatus();
   constexpr char kWhy[] =
       "' sums each feature over the people who have it (missing: allow), and differences between features can tell of those "

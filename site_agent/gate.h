@@ -55,8 +55,7 @@ v1::MissingPermission PermittedMissing(const v1::SitePolicy& policy, const std::
 // pass, and that only where it matters; memory: one number per feature, and one bit per person and distinct pattern of absence,
 // of which there may be 4096 a batch.
 absl::Status CheckMissing(const v1::StudyConfig& study, const v1::SitePolicy& policy,
-                          const std::optional<v1::Approval>& approval, const std::vector<std::string>& features,
-                          const Cohort& cohort);
+                          const std::optional<v1::Approval>& approval, const FeatureNames& features, const Cohort& cohort);
 
 }  // namespace attune
 

@@ -12,7 +12,10 @@
 #include "common/base/status.h"
 #include "common/wire/bundle.h"
 #include "common/wire/json.h"
+#include "common/wire/manifest.h"
 #include "common/wire/model_file.h"
+#include "site_agent/imaging/image_data.h"
+#include "site_agent/imaging/image_derivative.h"
 #include "site_agent/tables/derivative.h"
 
 namespace attune {
@@ -23,7 +26,8 @@ std::string Normal(const std::string& folder) { return std::filesystem::absolute
 // What WriteDerivative does not know itself.
 v1::Sidecar SidecarOf(const FittedModel& model) {
   v1::Sidecar sidecar;
-  sidecar.set_description(absl::StrCat("Features harmonized by ", model.file.method(), " in study ", model.file.study()));
+  sidecar.set_description(absl::StrCat((model.file.voxels() > 0 ? "Images" : "Features"), " harmonized by ",
+                                       model.file.method(), " in study ", model.file.study()));
   sidecar.set_study(model.file.study());
   sidecar.set_manifest_sha256(model.file.manifest_sha256());
   sidecar.set_method(model.file.method());
@@ -37,6 +41,7 @@ v1::Sidecar SidecarOf(const FittedModel& model) {
 
 // Whether the folder holds the table that this model gives of these data, whole.
 bool IsComplete(const std::string& folder, const SiteData& data, const FittedModel& model) {
+  if (data.images() != nullptr) return false;  // WriteImageDerivative keeps each image that is finished
   const auto text = ReadFile(absl::StrCat(folder, "/", kHarmonizedSidecar));
   v1::Sidecar sidecar;
   if (!text.ok() || !FromJson(*text, kHarmonizedSidecar, &sidecar).ok()) return false;
@@ -82,7 +87,7 @@ absl::StatusOr<FittedModel> FitAll(const SiteStudy& study, bool has_own) {
     ATTUNE_ASSIGN_OR_RETURN(site, OpenBundle(study.folder.File(kCorrectionSiteFile), v1::BUNDLE_KIND_CORRECTION_SITE, binding));
   }
   ATTUNE_ASSIGN_OR_RETURN(const Correction correction, CorrectionOf(common, has_own ? &site : nullptr));
-  FittedModel model;
+  std::map<BatchId, BatchModel> models;
   for (const BatchId& batch : study.batches) {
     const auto part = own.parts.find(batch);
     if (part == own.parts.end()) {
@@ -91,17 +96,50 @@ absl::StatusOr<FittedModel> FitAll(const SiteStudy& study, bool has_own) {
     if (study.facts.release == Release::kPerBatch && !correction.by_batch.contains(batch)) {
       return absl::DataLossError(absl::StrCat("the correction has no part of batch '", batch, "'"));
     }
-    ATTUNE_ASSIGN_OR_RETURN(model.by_batch[batch], study.method->Fit(study.facts, correction, batch, part->second));
+    ATTUNE_ASSIGN_OR_RETURN(models[batch], study.method->Fit(study.facts, correction, batch, part->second));
   }
-  model.file = MakeModelFile(study.held.manifest, study.held.sha256, model.by_batch, correction.notes);
-  model.json = ToJson(model.file);
-  return model;
+  return MakeFittedModel(study.held.manifest, study.held.sha256, std::move(models), correction.notes,
+                         study.folder.File(kModelParameters));
 }
 
 }  // namespace
 
+absl::StatusOr<FittedModel> MakeFittedModel(const v1::Manifest& manifest, const std::string& manifest_sha256,
+                                            std::map<BatchId, BatchModel> models, const std::vector<std::string>& notes,
+                                            const std::string& parameters_path) {
+  FittedModel model{.by_batch = std::move(models)};
+  model.file = MakeModelFile(manifest, manifest_sha256, model.by_batch, notes);
+  if (manifest.voxels() > 0) {
+    model.parameters_path = parameters_path;
+    v1::FileDigest* parameters = model.file.mutable_parameters();
+    parameters->set_file(kModelParameters);
+    ATTUNE_ASSIGN_OR_RETURN(*parameters->mutable_sha256(), WriteModels(parameters_path, manifest_sha256, model.by_batch));
+    const v1::Attachment* mask = FindAttachment(manifest.attachments(), kMaskAttachment);
+    model.file.mutable_mask()->set_file(manifest.config().features().images().mask());
+    if (mask != nullptr) model.file.mutable_mask()->set_sha256(mask->sha256());
+  }
+  model.json = ToJson(model.file);
+  return model;
+}
+
 absl::Status WriteHarmonized(const SiteData& data, const Method& method, const FittedModel& model, const std::string& folder,
-                             bool force) {
+                             const OutputType& output, bool force) {
+  if (const ImageData* images = data.images()) {
+    const ImageOutput options{.folder = folder,
+                              .force = force,
+                              .type = output.image,
+                              .threads = output.threads,
+                              .mask_name = model.file.mask().file(),
+                              .design_columns = {model.file.design_columns().begin(), model.file.design_columns().end()},
+                              .parameters_path = model.parameters_path};
+    return WriteImageDerivative(
+        *images, model.by_batch,
+        [&](const Subject& subject, std::span<double> out) {
+          CrashPoint("site.harmonizing");
+          return method.Apply(model.by_batch.at(subject.batch), subject, out);
+        },
+        SidecarOf(model), model.json, options);
+  }
   bool first_row = true;
   return WriteDerivative(data,
                          [&](const Subject& subject, std::span<double> out) {
@@ -112,7 +150,7 @@ absl::Status WriteHarmonized(const SiteData& data, const Method& method, const F
 }
 
 absl::Status HarmonizeFromCorrection(const SiteStudy& study, const SiteTables& tables, bool has_own, const std::string& folder,
-                                     bool force) {
+                                     const OutputType& output, bool force) {
   ATTUNE_RETURN_IF_ERROR(CheckBatchesAreRegistered(study, *tables.data));
   ATTUNE_ASSIGN_OR_RETURN(const FittedModel model, FitAll(study, has_own));
   if (IsComplete(folder, *tables.data, model)) return absl::OkStatus();
@@ -121,7 +159,7 @@ absl::Status HarmonizeFromCorrection(const SiteStudy& study, const SiteTables& t
   claim.set_manifest_sha256(study.held.sha256);
   claim.set_folder(Normal(folder));
   ATTUNE_RETURN_IF_ERROR(study.folder.WriteOutputClaim(claim));
-  return WriteHarmonized(*tables.data, *study.method, model, folder, true);
+  return WriteHarmonized(*tables.data, *study.method, model, folder, output, true);
 }
 
 absl::Status CheckOutputFree(const SiteStudy& study, const std::string& folder, bool force) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// From models to harmonized tables on disk.
+// From models to harmonized tables and images on disk.
 #ifndef ATTUNE_SITE_AGENT_HARMONIZE_H_
 #define ATTUNE_SITE_AGENT_HARMONIZE_H_
 
@@ -12,6 +12,7 @@
 #include "absl/strings/string_view.h"
 #include "attune/v1/outputs.pb.h"
 #include "common/kernel/method.h"
+#include "site_agent/imaging/nifti.h"
 #include "site_agent/site_study.h"
 
 namespace attune {
@@ -23,19 +24,32 @@ inline constexpr char kCorrectionSiteFile[] = "correction-site.bundle";
 struct FittedModel {
   std::map<BatchId, BatchModel> by_batch;
   v1::ModelFile file;
-  std::string json;  // model.json
+  std::string json;             // model.json
+  std::string parameters_path;  // with images: where model.bundle is
 };
+
+// How harmonized images are stored.
+struct OutputType {
+  ImageType image = ImageType::kFloat32;
+  int threads = 1;
+};
+
+// The model of a study that was fitted. With images its parameters are written to `parameters_path` (model.bundle);
+// `mask_sha256` is of their mask.
+absl::StatusOr<FittedModel> MakeFittedModel(const v1::Manifest& manifest, const std::string& manifest_sha256,
+                                            std::map<BatchId, BatchModel> models, const std::vector<std::string>& notes,
+                                            const std::string& parameters_path);
 
 // Applies the model to every row and writes the derivative folder: model and sidecar first, the table last, so that a table
 // means that all is there. AlreadyExists when something is there and not `force`.
 absl::Status WriteHarmonized(const SiteData& data, const Method& method, const FittedModel& model, const std::string& folder,
-                             bool force);
+                             const OutputType& output, bool force);
 
 // Fits every batch from the correction that was fetched into the study's folder (with this site's own part when `has_own`) and
 // its own form of round 1, and writes the harmonized data. Leaves an output alone that is this very one and complete; goes on
 // with one that it had begun itself; else AlreadyExists unless `force`. DataLoss when the correction is not what the fit gives.
 absl::Status HarmonizeFromCorrection(const SiteStudy& study, const SiteTables& tables, bool has_own, const std::string& folder,
-                                     bool force);
+                                     const OutputType& output, bool force);
 
 // Before anything is sent: AlreadyExists when HarmonizeFromCorrection would end with it.
 absl::Status CheckOutputFree(const SiteStudy& study, const std::string& folder, bool force);

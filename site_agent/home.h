@@ -10,6 +10,7 @@
 //   audit/                            what happened here (site_agent/audit.h)
 //   folder.pb                         by folder: which of its files are the newest (common/transport/signed_folder.h)
 //   studies/<study>/study.pb          the coordinator's last GetStudyReply
+//                   attachment-<what> files of the study: "mask"
 //                   manifest.bin      canonical bytes of the approved manifest
 //                   approval.json     what was approved
 //                   question-<r>.bundle
@@ -28,6 +29,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "attune/v1/config.pb.h"
 #include "attune/v1/coordinator.pb.h"
@@ -53,6 +55,8 @@ class StudyFolder {
   std::string QuestionPath(std::uint32_t round) const;
   std::string OwnPath(std::uint32_t round) const;
   std::string AnswerPath(std::uint32_t round) const;
+  // A file of the study, by what it is for (wire/manifest.h).
+  std::string AttachmentPath(absl::string_view name) const { return File(absl::StrCat("attachment-", name)); }
 
   // Each read is NotFound when there is no such file yet, and DataLoss when it is damaged.
   absl::StatusOr<v1::GetStudyReply> ReadStudy() const;

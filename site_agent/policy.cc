@@ -16,6 +16,7 @@
 #include "common/wire/manifest.h"
 #include "common/wire/simulated_consortium.h"
 #include "common/wire/yaml.h"
+#include "site_agent/policy_rules.h"
 
 namespace attune {
 namespace {
@@ -186,7 +187,11 @@ std::string PolicyTemplate(const v1::StudyConfig* study) {
   choices.studies = {study->study()};
   choices.methods = {MethodIdOf(*study)};
   choices.covariates = ColumnsAsked(*study);
-  choices.features.assign(study->features().table().columns().begin(), study->features().table().columns().end());
+  if (study->features().has_images()) {
+    choices.features = {kVoxelsName};
+  } else {
+    choices.features.assign(study->features().table().columns().begin(), study->features().table().columns().end());
+  }
   if (ReleaseOf(*study) == Release::kPerBatch) choices.release = "per_batch";
   if (study->method().combat().missing() == v1::MISSING_VALUES_ALLOW) choices.missing = "allow";
   return Template(choices);

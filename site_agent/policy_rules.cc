@@ -65,8 +65,10 @@ RuleResult CovariatesRule(const v1::SitePolicy& policy, const v1::StudyConfig& s
           CheckAllowed(policy.covariates(), "covariates", "covariate", names)};
 }
 
-RuleResult FeaturesRule(const v1::SitePolicy& policy, const std::vector<std::string>& features) {
-  return {"the features may be summed (features)", CheckAllowed(policy.features(), "features", "feature", features)};
+RuleResult FeaturesRule(const v1::SitePolicy& policy, const FeatureNames& features) {
+  // Voxels are allowed together, by one name.
+  const std::vector<std::string> names = features.voxels() ? std::vector<std::string>{kVoxelsName} : features.names();
+  return {"the features may be summed (features)", CheckAllowed(policy.features(), "features", "feature", names)};
 }
 
 RuleResult ReleaseRule(const v1::SitePolicy& policy, const v1::StudyConfig& study) {
@@ -116,8 +118,7 @@ RuleResult ReferenceBatchRule(const v1::Manifest& manifest, absl::string_view si
   return rule;
 }
 
-RuleResult SubjectsRule(const v1::SitePolicy& policy, const std::vector<std::string>& features,
-                        const std::vector<BatchSurvey>& people) {
+RuleResult SubjectsRule(const v1::SitePolicy& policy, const FeatureNames& features, const std::vector<BatchSurvey>& people) {
   const std::int64_t least = policy.min_subjects();
   RuleResult rule{absl::StrCat("at least ", least, " people behind every sum, by batch and feature (min_subjects)"),
                   absl::OkStatus()};
@@ -158,8 +159,8 @@ std::vector<std::string> DescribeRareLevels(const std::vector<Covariate>& covari
   return notes;
 }
 
-RuleResult CellsRule(const v1::SitePolicy& policy, const std::vector<Covariate>& covariates,
-                     const std::vector<std::string>& features, const std::vector<BatchSurvey>& people) {
+RuleResult CellsRule(const v1::SitePolicy& policy, const std::vector<Covariate>& covariates, const FeatureNames& features,
+                     const std::vector<BatchSurvey>& people) {
   const std::int64_t least = policy.min_cell();
   RuleResult rule{absl::StrCat("no level of a covariate that 1 to ", least - 1, " people of a batch have, or lack (min_cell)"),
                   absl::OkStatus()};
@@ -204,8 +205,7 @@ RuleResult ParametersRule(const v1::SitePolicy& policy, const std::vector<Covari
   return rule;
 }
 
-RuleResult DominanceRule(const v1::SitePolicy& policy, const std::vector<std::string>& features,
-                         const std::vector<BatchSurvey>& people) {
+RuleResult DominanceRule(const v1::SitePolicy& policy, const FeatureNames& features, const std::vector<BatchSurvey>& people) {
   RuleResult rule{absl::StrCat("in batches of fewer than ", kManyRows, ", no value makes up a feature's sum"),
                   absl::OkStatus()};
   if (policy.permissive_test()) return rule;
@@ -221,8 +221,8 @@ RuleResult DominanceRule(const v1::SitePolicy& policy, const std::vector<std::st
   return rule;
 }
 
-std::vector<RuleResult> JudgePolicy(const v1::SitePolicy& policy, const v1::StudyConfig& study,
-                                    const std::vector<std::string>& features, const std::vector<BatchSurvey>& people) {
+std::vector<RuleResult> JudgePolicy(const v1::SitePolicy& policy, const v1::StudyConfig& study, const FeatureNames& features,
+                                    const std::vector<BatchSurvey>& people) {
   const std::vector<Covariate> covariates = CovariatesOf(study);
   return {StudyRule(policy, study),
           MethodRule(policy, MethodIdOf(study)),

@@ -19,6 +19,9 @@
 
 namespace attune {
 
+// What the policy's list of features calls the voxels of images.
+inline constexpr char kVoxelsName[] = "voxels";
+
 struct RuleResult {
   std::string rule;
   absl::Status result;
@@ -30,7 +33,7 @@ RuleResult StudyRule(const v1::SitePolicy& policy, const v1::StudyConfig& study)
 RuleResult MethodRule(const v1::SitePolicy& policy, absl::string_view method);
 // Covariates, and the columns of fit_on.
 RuleResult CovariatesRule(const v1::SitePolicy& policy, const v1::StudyConfig& study);
-RuleResult FeaturesRule(const v1::SitePolicy& policy, const std::vector<std::string>& features);
+RuleResult FeaturesRule(const v1::SitePolicy& policy, const FeatureNames& features);
 RuleResult ReleaseRule(const v1::SitePolicy& policy, const v1::StudyConfig& study);
 RuleResult SitesRule(const v1::SitePolicy& policy, const v1::Manifest& manifest);
 
@@ -45,26 +48,24 @@ bool RevealsReferenceBatch(const v1::Manifest& manifest, absl::string_view site)
 // ---- Whom the sums would be over ----
 
 // min_subjects people in each batch, and with each feature that anybody of the batch has.
-RuleResult SubjectsRule(const v1::SitePolicy& policy, const std::vector<std::string>& features,
-                        const std::vector<BatchSurvey>& people);
+RuleResult SubjectsRule(const v1::SitePolicy& policy, const FeatureNames& features, const std::vector<BatchSurvey>& people);
 
 // No level of a categorical covariate that 1 to min_cell - 1 people of a batch have, or lack; nor of those who have a feature.
-RuleResult CellsRule(const v1::SitePolicy& policy, const std::vector<Covariate>& covariates,
-                     const std::vector<std::string>& features, const std::vector<BatchSurvey>& people);
+RuleResult CellsRule(const v1::SitePolicy& policy, const std::vector<Covariate>& covariates, const FeatureNames& features,
+                     const std::vector<BatchSurvey>& people);
 
 // At most max_param_ratio parameters (design columns and intercept) per person, and more people than parameters.
 RuleResult ParametersRule(const v1::SitePolicy& policy, const std::vector<Covariate>& covariates,
                           const std::vector<BatchSurvey>& people);
 
 // In a batch of fewer than kManyRows rows no value is more than nine tenths of the sum of its feature's absolute values.
-RuleResult DominanceRule(const v1::SitePolicy& policy, const std::vector<std::string>& features,
-                         const std::vector<BatchSurvey>& people);
+RuleResult DominanceRule(const v1::SitePolicy& policy, const FeatureNames& features, const std::vector<BatchSurvey>& people);
 
 // ---- Together ----
 
 // All that can be said before the manifest is frozen, from the study's file and this site's people.
-std::vector<RuleResult> JudgePolicy(const v1::SitePolicy& policy, const v1::StudyConfig& study,
-                                    const std::vector<std::string>& features, const std::vector<BatchSurvey>& people);
+std::vector<RuleResult> JudgePolicy(const v1::SitePolicy& policy, const v1::StudyConfig& study, const FeatureNames& features,
+                                    const std::vector<BatchSurvey>& people);
 
 // The first that is broken; OK when none is.
 absl::Status FirstBroken(const std::vector<RuleResult>& rules);

@@ -9,12 +9,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/digest.h"
+#include "common/base/printable.h"
 #include "common/base/status.h"
 #include "common/base/text.h"
 #include "common/base/version.h"
 #include "common/methods/registry.h"
 #include "common/wire/manifest.h"
 #include "site_agent/gate.h"
+#include "site_agent/imaging/image_data.h"
 #include "site_agent/policy.h"
 
 namespace attune {
@@ -24,6 +26,7 @@ namespace {
 v1::FileDigest DigestOfMapping(v1::SiteConfig config) {
   config.clear_participants();
   config.clear_features();
+  config.clear_images();
   std::string bytes;
   {
     google::protobuf::io::StringOutputStream stream(&bytes);
@@ -84,7 +87,13 @@ absl::StatusOr<SiteStudy> OpenApprovedStudy(const Home& home, const std::string&
 absl::StatusOr<SiteTables> OpenTables(const v1::SiteConfig& site_config, const v1::StudyConfig& study,
                                       const SiteDataOptions& options) {
   SiteTables tables;
-  ATTUNE_ASSIGN_OR_RETURN(tables.data, SiteData::Open(site_config, study, options));
+  if (study.features().has_images()) {
+    absl::StatusOr<std::unique_ptr<ImageData>> images = ImageData::Open(site_config, study, options);
+    if (!images.ok()) return Printable(images.status());
+    tables.data = *std::move(images);
+  } else {
+    ATTUNE_ASSIGN_OR_RETURN(tables.data, SiteData::Open(site_config, study, options));
+  }
   tables.inputs = tables.data->inputs();
   tables.inputs.push_back(DigestOfMapping(site_config));
   return tables;

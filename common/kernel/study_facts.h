@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "common/kernel/batch_id.h"
+#include "common/kernel/feature_names.h"
 
 namespace attune {
 
@@ -23,7 +24,7 @@ struct Covariate {
 
 // What a method may know of a study; the same at the coordinator and at every site, for it follows from the frozen manifest.
 struct StudyFacts {
-  std::vector<std::string> features;  // F names, in the order of every per-feature block
+  FeatureNames features;  // F names, in the order of every per-feature block
   std::vector<Covariate> covariates;
   std::vector<BatchId> batches;  // sorted
   Release release = Release::kPerBatch;

@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <set>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/digest.h"
 #include "common/base/printable.h"
 #include "common/base/status.h"
 #include "common/base/text.h"
@@ -39,7 +41,32 @@ absl::Status CheckRoster(const v1::Manifest& manifest) {
   return absl::OkStatus();
 }
 
+absl::Status CheckAttachments(const v1::Manifest& manifest) {
+  const std::string* last = nullptr;
+  for (const v1::Attachment& attachment : manifest.attachments()) {
+    if (!IsPlainName(attachment.name())) return Error("has an attachment whose name is not one");
+    if (last != nullptr && *last >= attachment.name()) return Error("has attachments that are not sorted, or repeated");
+    last = &attachment.name();
+    if (!IsSha256Hex(attachment.sha256()) || attachment.size() == 0 || attachment.size() > kMostAttachmentBytes) {
+      return Error(absl::StrCat("has the attachment '", attachment.name(), "' without a digest, or of an impossible size"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckFeatures(const v1::Manifest& manifest) {
+  ATTUNE_RETURN_IF_ERROR(CheckAttachments(manifest));
+  const bool images = manifest.config().features().has_images();
+  if (images != (manifest.voxels() > 0) || images != (FindAttachment(manifest.attachments(), kMaskAttachment) != nullptr)) {
+    return Error("has voxels, or a mask, and no images, or the reverse");
+  }
+  if (images) {
+    if (!manifest.features().empty()) return Error("has a list of features beside images");
+    if (manifest.voxels() > kMostVoxels) return Error(absl::StrCat("has more than ", kMostVoxels, " voxels"));
+    if (absl::StrContains(manifest.config().features().images().mask(), '/'))
+      return Error("has a path as the name of its mask");
+    return absl::OkStatus();
+  }
   if (manifest.features().empty()) return Error("has no features");
   std::set<absl::string_view> seen;
   for (const std::string& feature : manifest.features()) {
@@ -76,7 +103,7 @@ absl::StatusOr<v1::Manifest> ParseManifest(absl::string_view bytes) {
 }
 
 StudyFacts FactsOf(const v1::Manifest& manifest) {
-  StudyFacts facts = {.features = {manifest.features().begin(), manifest.features().end()},
+  StudyFacts facts = {.features = FeaturesOf(manifest),
                       .covariates = CovariatesOf(manifest.config()),
                       .release = ReleaseOf(manifest.config()),
                       .min_batch_size = MinBatchSizeOf(manifest.config()),

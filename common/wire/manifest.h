@@ -46,6 +46,28 @@ absl::StatusOr<v1::Manifest> ParseManifest(absl::string_view bytes);
 // What methods may know of the study.
 StudyFacts FactsOf(const v1::Manifest& manifest);
 
+// The features of a manifest or a model file: its list, or its voxels.
+template <typename Message>
+FeatureNames FeaturesOf(const Message& message) {
+  if (message.voxels() > 0) return FeatureNames::Voxels(message.voxels());
+  return std::vector<std::string>(message.features().begin(), message.features().end());
+}
+
+// The attachment that holds the mask of a study of images.
+inline constexpr char kMaskAttachment[] = "mask";
+// The most voxels that a mask may have.
+inline constexpr std::uint64_t kMostVoxels = std::uint64_t{1} << 28;
+inline constexpr std::uint64_t kMostAttachmentBytes = std::uint64_t{64} << 20;
+
+// Null when there is none of that name.
+template <typename Attachments>
+const v1::Attachment* FindAttachment(const Attachments& attachments, absl::string_view name) {
+  for (const v1::Attachment& attachment : attachments) {
+    if (attachment.name() == name) return &attachment;
+  }
+  return nullptr;
+}
+
 std::vector<Covariate> CovariatesOf(const v1::StudyConfig& config);
 Release ReleaseOf(const v1::StudyConfig& config);
 int MinBatchSizeOf(const v1::StudyConfig& config);

@@ -6,9 +6,12 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/digest.h"
 #include "common/base/printable.h"
 #include "common/base/status.h"
 #include "common/base/version.h"
+#include "common/wire/bundle.h"
+#include "common/wire/bundle_file.h"
 #include "common/wire/manifest.h"
 #include "common/wire/names.h"
 
@@ -62,11 +65,13 @@ v1::ModelFile MakeModelFile(const v1::Manifest& manifest, const std::string& man
   file.set_method(manifest.method());
   *file.mutable_config() = manifest.config();
   *file.mutable_features() = manifest.features();
+  file.set_voxels(manifest.voxels());
   for (const DesignColumn& column : DesignColumns(CovariatesOf(manifest.config()))) file.add_design_columns(column.name);
   for (const auto& [id, model] : models) {
     v1::BatchParameters* batch = file.add_batches();
     batch->set_batch(id);
     for (const BlockSpec& spec : model.parameters.form()) {
+      if (manifest.voxels() > 0) break;
       v1::Parameter* parameter = batch->add_parameters();
       parameter->set_name(spec.name);
       parameter->set_rows(static_cast<std::uint64_t>(spec.rows));
@@ -80,7 +85,9 @@ v1::ModelFile MakeModelFile(const v1::Manifest& manifest, const std::string& man
   return file;
 }
 
-absl::StatusOr<std::map<BatchId, BatchModel>> ModelsOf(const v1::ModelFile& file) {
+namespace {
+
+absl::Status CheckModelFile(const v1::ModelFile& file) {
   if (file.format() != kModelFormat) {
     return Error(absl::StrCat("has format version ", file.format(), ", this program reads version ", kModelFormat,
                               "; use the release of Attune that wrote it (", file.software_version(), ")"));
@@ -89,15 +96,56 @@ absl::StatusOr<std::map<BatchId, BatchModel>> ModelsOf(const v1::ModelFile& file
     return Error(absl::StrCat("holds a broken study: ", status.message()));
   }
   if (file.method() != MethodIdOf(file.config())) return Error(absl::StrCat("is of the unknown method '", file.method(), "'"));
-  if (file.features().empty()) return Error("has no features");
+  if (file.features().empty() && file.voxels() == 0) return Error("has no features");
+  if (!file.features().empty() && file.voxels() > 0) return Error("has features beside voxels");
+  if (file.voxels() > kMostVoxels) return Error("has more voxels than an image can have");
   if (file.batches().empty()) return Error("has no batches");
-  std::map<BatchId, BatchModel> models;
   for (const v1::BatchParameters& batch : file.batches()) {
     if (!IsOneLine(batch.batch())) return Error("has a batch without a name");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::map<BatchId, BatchModel>> ModelsOf(const v1::ModelFile& file) {
+  ATTUNE_RETURN_IF_ERROR(CheckModelFile(file));
+  if (file.voxels() > 0) return Error("is of images: its parameters are in a bundle beside it");
+  std::map<BatchId, BatchModel> models;
+  for (const v1::BatchParameters& batch : file.batches()) {
     BatchModel model = {.batch = batch.batch(), .notes = {batch.notes().begin(), batch.notes().end()}};
     ATTUNE_ASSIGN_OR_RETURN(model.parameters, ParametersOf(batch));
     if (!models.emplace(batch.batch(), std::move(model)).second)
       return Error(absl::StrCat("has batch '", batch.batch(), "' twice"));
+  }
+  return models;
+}
+
+absl::StatusOr<std::string> WriteModels(const std::string& path, const std::string& manifest_sha256,
+                                        const std::map<BatchId, BatchModel>& models) {
+  v1::BundleHeader header;
+  header.set_kind(v1::BUNDLE_KIND_MODEL);
+  header.set_manifest_sha256(manifest_sha256);
+  BlocksByName parts;
+  for (const auto& [batch, model] : models) parts[batch] = &model.parameters;
+  return WriteBundleFile(path, std::move(header), parts);
+}
+
+absl::StatusOr<std::map<BatchId, BatchModel>> ModelsOf(const v1::ModelFile& file, const std::string& path) {
+  ATTUNE_RETURN_IF_ERROR(CheckModelFile(file));
+  ATTUNE_ASSIGN_OR_RETURN(const std::string sha256, Sha256OfFile(path));
+  if (sha256 != file.parameters().sha256()) {
+    return absl::DataLossError(absl::StrCat("'", path, "' is not the bundle that the model file names, ",
+                                            file.parameters().sha256(), ": copy both files again"));
+  }
+  ATTUNE_ASSIGN_OR_RETURN(Bundle bundle, OpenBundle(path, v1::BUNDLE_KIND_MODEL, {file.manifest_sha256(), 0, ""}));
+  std::map<BatchId, BatchModel> models;
+  for (const v1::BatchParameters& batch : file.batches()) {
+    const auto part = bundle.parts.find(batch.batch());
+    if (part == bundle.parts.end()) {
+      return absl::DataLossError(absl::StrCat("'", path, "' has no parameters of batch '", batch.batch(), "'"));
+    }
+    models[batch.batch()] = {batch.batch(), std::move(part->second), {batch.notes().begin(), batch.notes().end()}};
   }
   return models;
 }

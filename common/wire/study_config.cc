@@ -96,7 +96,8 @@ absl::Status CheckCombat(const v1::StudyConfig& config) {
 
 // What the file leaves unsaid, said: so that the manifest, which a site approves, tells everything.
 void FillDefaults(v1::StudyConfig* config) {
-  if (config->features().table().columns().empty()) config->mutable_features()->mutable_table()->add_columns()->push_back('*');
+  if (!config->features().has_images() && config->features().table().columns().empty())
+    config->mutable_features()->mutable_table()->add_columns()->push_back('*');
   if (config->release() == v1::RELEASE_UNSPECIFIED) config->set_release(v1::RELEASE_PER_BATCH);
   if (!config->has_min_batch_size()) config->set_min_batch_size(kDefaultMinBatchSize);
   if (!config->has_deadline_hours()) config->set_deadline_hours(kDefaultDeadlineHours);
@@ -125,6 +126,12 @@ absl::Status CheckStudyConfig(const v1::StudyConfig& config) {
                                        "', expected a name of 1 to 63 of [A-Za-z0-9._-], first a letter or digit"));
   }
   ATTUNE_RETURN_IF_ERROR(CheckNames("features.table.columns", config.features().table().columns()));
+  if (config.features().has_images()) {
+    if (config.features().has_table()) return Error("features", "has both table and images; expected one of the two");
+    if (!IsOneLine(config.features().images().mask())) {
+      return Error("features.images.mask", "is missing; expected the file of the mask (NIfTI), whose voxels are the features");
+    }
+  }
   ATTUNE_RETURN_IF_ERROR(CheckNames("batch", config.batch()));
   ATTUNE_RETURN_IF_ERROR(CheckCovariates(config));
   if (!config.method().has_combat()) return Error("method", "is missing; expected method: {combat: {...}}");

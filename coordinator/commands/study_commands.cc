@@ -2,10 +2,12 @@
 #include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
+#include <filesystem>
 #include <iostream>
 #include <memory>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/files.h"
 #include "common/base/status.h"
 #include "common/wire/json.h"
 #include "common/wire/manifest.h"
@@ -25,11 +27,25 @@ struct StudyOptions {
 
 using Action = absl::Status (*)(Operator& operator_desk, const StudyOptions& options);
 
+// Reads the files that the study file names, which count from its folder; what is left of their paths is their names.
+absl::StatusOr<StudyFiles> TakeFiles(const std::string& study_file, v1::StudyConfig* config) {
+  StudyFiles files;
+  if (!config->features().has_images()) return files;
+  std::string& mask = *config->mutable_features()->mutable_images()->mutable_mask();
+  const std::filesystem::path path = std::filesystem::path(study_file).parent_path() / mask;
+  absl::StatusOr<std::string> bytes = ReadFile(path.string(), kMostAttachmentBytes);
+  if (!bytes.ok()) return WithContext(bytes.status(), absl::StrCat(study_file, ": features.images.mask"));
+  files[kMaskAttachment] = *std::move(bytes);
+  mask = path.filename().string();
+  return files;
+}
+
 absl::Status Create(Operator& operator_desk, const StudyOptions& options) {
   ATTUNE_ASSIGN_OR_RETURN(v1::StudyConfig config, ReadStudyFile(options.name));
   if (options.release == "per_batch") config.set_release(v1::RELEASE_PER_BATCH);
   if (options.release == "pooled") config.set_release(v1::RELEASE_POOLED);
-  if (absl::Status created = operator_desk.CreateStudy(config, options.plain_sums); !created.ok()) {
+  ATTUNE_ASSIGN_OR_RETURN(const StudyFiles files, TakeFiles(options.name, &config));
+  if (absl::Status created = operator_desk.CreateStudy(config, options.plain_sums, files); !created.ok()) {
     return WithContext(created, options.name);
   }
   spdlog::info("The study '{}' recruits: sites register with 'attune-site register {}'.", config.study(), config.study());

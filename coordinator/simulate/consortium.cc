@@ -258,6 +258,7 @@ absl::Status Consortium::RunSites() {
     arguments.insert(arguments.begin(), absl::StrCat(options_.programs, "/attune-site"));
     arguments.insert(arguments.end(),
                      {options_.study, "--out", DerivativeFolder(site), "--threads", absl::StrCat(options_.threads)});
+    if (!options_.dtype.empty()) arguments.insert(arguments.end(), {"--dtype", options_.dtype});
     if (options_.plain_sums) arguments.push_back("--plain-sums");
     arguments.insert(arguments.end(), {"--patience", absl::StrCat(static_cast<int>(kStepSeconds))});
     ATTUNE_ASSIGN_OR_RETURN(Running agent, Start(site, arguments));

@@ -38,6 +38,7 @@ struct ConsortiumOptions {
   bool plain_sums = false;  // pooled: add up plain sums
   SitePolicies policies = SitePolicies::kDefault;
   int threads = 1;
+  std::string dtype;                                                         // of harmonized images; empty: the agents' default
   std::function<bool()> interrupted = [] { return false; };                  // asked often; true ends everything
   std::function<void(const std::string&)> tell = [](const std::string&) {};  // one line per step, for people
   // Fault injection for tests: the processes of this name ("coordinator" is `serve`, "operator" each other command of the

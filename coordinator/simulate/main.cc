@@ -25,6 +25,7 @@
 #include "coordinator/simulate/results.h"
 #include "coordinator/simulate/split.h"
 #include "coordinator/simulate/synthetic.h"
+#include "coordinator/simulate/synthetic_images.h"
 
 namespace attune {
 namespace {
@@ -45,14 +46,17 @@ struct Arguments {
   bool force = false;
   bool quiet = false;
   bool demo = false;
+  bool demo_images = false;
   std::uint64_t seed = 1;
   int threads = 1;
+  std::string dtype;
   std::map<std::string, std::string> crash_at;
 };
 
 // What a run leaves in --out.
 std::vector<std::string> OutputsOf(const Arguments& arguments) {
   std::vector<std::string> outputs = {"harmonized.tsv", "harmonized.json", "summary.json", "sites", "models", "coordinator"};
+  if (!arguments.data.images.empty() || arguments.demo_images) outputs.emplace_back("images");
   if (arguments.demo) outputs.emplace_back("data");
   return outputs;
 }
@@ -68,9 +72,24 @@ absl::Status Copied(const std::error_code& error, const fs::path& what) {
   return absl::InternalError(absl::StrCat("cannot copy '", what.string(), "': ", error.message()));
 }
 
+// Moves a site's harmonized images to those of the others.
+absl::Status MoveImages(const fs::path& from, const fs::path& to) {
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(from, error)) {
+    if (!entry.is_regular_file()) continue;
+    const fs::path target = to / entry.path().lexically_relative(from);
+    fs::create_directories(target.parent_path(), error);
+    fs::rename(entry.path(), target, error);
+    if (error) return Copied(error, entry.path());
+  }
+  fs::remove_all(from, error);
+  return Copied(error, from);
+}
+
 // Copies what a run leaves for people out of the consortium's folders.
-absl::Status Gather(const ResultsFolder& results, const DataSet& data, Consortium& consortium, const std::string& study,
+absl::Status Gather(const ResultsFolder& results, const DataSet& data, Consortium& consortium, const v1::StudyConfig& config,
                     const std::vector<std::string>& sites) {
+  const std::string mask_name = fs::path(config.features().images().mask()).filename().string();
   std::error_code error;
   std::map<std::string, std::string> tables;
   std::vector<v1::Sidecar> sidecars;
@@ -78,14 +97,29 @@ absl::Status Gather(const ResultsFolder& results, const DataSet& data, Consortiu
   ATTUNE_RETURN_IF_ERROR(MakeFolder(results.Staged("sites"), FileAccess::kShared));
   for (const std::string& site : sites) {
     const fs::path derivative = consortium.DerivativeFolder(site);
-    tables[site] = (derivative / "desc-harmonized_features.tsv").string();
-    const fs::path sidecar = derivative / "desc-harmonized_features.json";
+    const std::string name = data.images.empty() ? "desc-harmonized_features" : "desc-harmonized_images";
+    tables[site] = (derivative / (name + ".tsv")).string();
+    const fs::path sidecar = derivative / (name + ".json");
     ATTUNE_ASSIGN_OR_RETURN(const std::string json, ReadFile(sidecar.string()));
     ATTUNE_RETURN_IF_ERROR(FromJson(json, sidecar.string(), &sidecars.emplace_back()));
+    if (!data.images.empty()) {
+      // Too large to be there twice.
+      ATTUNE_RETURN_IF_ERROR(MoveImages(derivative / "images", results.Staged("images")));
+    }
     fs::copy(derivative, fs::path(results.Staged("sites")) / site, fs::copy_options::recursive, error);
     ATTUNE_RETURN_IF_ERROR(Copied(error, derivative));
-    fs::copy_file(derivative / "model.json", fs::path(results.Staged("models")) / (site + ".json"), error);
-    ATTUNE_RETURN_IF_ERROR(Copied(error, derivative / "model.json"));
+    const fs::path models = results.Staged("models");
+    if (data.images.empty()) {
+      fs::copy_file(derivative / "model.json", models / (site + ".json"), error);
+      ATTUNE_RETURN_IF_ERROR(Copied(error, derivative / "model.json"));
+      continue;
+    }
+    // A model of images is three files that name each other.
+    fs::create_directory(models / site, error);
+    for (const std::string& file : {std::string("model.json"), std::string("model.bundle"), mask_name}) {
+      fs::copy_file(derivative / file, models / site / file, error);
+      ATTUNE_RETURN_IF_ERROR(Copied(error, derivative / file));
+    }
   }
   ATTUNE_RETURN_IF_ERROR(JoinSites(data, tables, results.Staged("harmonized.tsv")));
   ATTUNE_ASSIGN_OR_RETURN(v1::Sidecar sidecar, JoinSidecars(sidecars));
@@ -96,7 +130,7 @@ absl::Status Gather(const ResultsFolder& results, const DataSet& data, Consortiu
   }
   ATTUNE_RETURN_IF_ERROR(WriteFileAtomically(results.Staged("harmonized.json"), ToJson(sidecar), FileAccess::kShared));
   const fs::path exported = results.work() + "/export";
-  ATTUNE_RETURN_IF_ERROR(consortium.Coordinator({"export", study, "--out", exported.string()}).status());
+  ATTUNE_RETURN_IF_ERROR(consortium.Coordinator({"export", config.study(), "--out", exported.string()}).status());
   fs::copy_file(exported / "summary.json", results.Staged("summary.json"), error);
   ATTUNE_RETURN_IF_ERROR(Copied(error, exported / "summary.json"));
   // The journal and its blobs, and the throw-away authority that `attune-coordinator verify` and `study show` ask for.
@@ -129,10 +163,16 @@ absl::Status Simulate(const Arguments& arguments) {
   // Private data and keys do not stay, also when a step fails.
   const absl::Cleanup clean_up = [&] { results.CleanUp(arguments.keep); };
   if (arguments.demo) {
-    tell("making up 4 sites with 6 scanners");
     const std::string folder = results.Staged("data");
-    ATTUNE_RETURN_IF_ERROR(synthetic.Write(folder));
-    data = SyntheticConsortium::DataIn(folder);
+    if (arguments.demo_images) {
+      tell("making up images of 3 sites");
+      ATTUNE_RETURN_IF_ERROR(WriteSyntheticImages(arguments.seed, folder));
+      data = SyntheticImagesIn(folder);
+    } else {
+      tell("making up 4 sites with 6 scanners");
+      ATTUNE_RETURN_IF_ERROR(synthetic.Write(folder));
+      data = SyntheticConsortium::DataIn(folder);
+    }
     study_file = SyntheticConsortium::StudyFileIn(folder);
   }
   ATTUNE_ASSIGN_OR_RETURN(const v1::StudyConfig config, ReadStudyFile(study_file));
@@ -147,6 +187,7 @@ absl::Status Simulate(const Arguments& arguments) {
   options.plain_sums = pooled && arguments.plain_sums;
   if (arguments.policy == "permissive-test") options.policies = SitePolicies::kPermissiveTest;
   options.threads = arguments.threads;
+  options.dtype = arguments.dtype;
   options.interrupted = [] { return g_interrupted.load(); };
   options.tell = tell;
   options.crash_at = arguments.crash_at;
@@ -160,19 +201,20 @@ absl::Status Simulate(const Arguments& arguments) {
         absl::StrCat(ran.message(), "\nA real site would refuse this too. To try it here, give --policy permissive-test"));
   }
   ATTUNE_RETURN_IF_ERROR(ran);
-  ATTUNE_RETURN_IF_ERROR(Gather(results, data, consortium, config.study(), sites));
+  ATTUNE_RETURN_IF_ERROR(Gather(results, data, consortium, config, sites));
   ATTUNE_ASSIGN_OR_RETURN(std::string table, consortium.Coordinator({"study", "show", config.study()}));
   if (pooled) {
     ATTUNE_ASSIGN_OR_RETURN(const std::string seen, consortium.Coordinator({"study", "seen", config.study()}));
     absl::StrAppend(&table, "\n", seen);
   }
-  if (arguments.demo) {
+  if (arguments.demo && !arguments.demo_images) {
     ATTUNE_ASSIGN_OR_RETURN(const std::string effects, synthetic.Compare(results.Staged("harmonized.tsv")));
     absl::StrAppend(&table, "\n", effects);
   }
   ATTUNE_RETURN_IF_ERROR(results.Publish());
   std::cout << table;
-  tell(absl::StrCat("results in ", arguments.out, ": harmonized.tsv, summary.json, sites/, models/, coordinator/"));
+  tell(absl::StrCat("results in ", arguments.out, ": ", data.images.empty() ? "" : "images/, ",
+                    "harmonized.tsv, summary.json, sites/, models/, coordinator/"));
   return absl::OkStatus();
 }
 
@@ -182,12 +224,18 @@ int Main(int argc, char** argv) {
       "Runs a whole consortium on this machine: a real coordinator and one real site agent per site, with real certificates, "
       "from one data set.");
   app.set_version_flag("--version", kVersion);
-  CLI::Option* study = app.add_option("--study", arguments.study_file, "The study file (docs/study-file.md)");
+  CLI::Option* const study = app.add_option("--study", arguments.study_file, "The study file (docs/study-file.md)");
   app.add_option("--participants", arguments.data.participants, "participants.tsv of everybody")->needs(study);
   app.add_option("--features", arguments.data.features, "The feature table, or several, joined by participant_id")
       ->needs(study);
+  app.add_option("--images", arguments.data.images,
+                 "Where the study's features are images: the folder from which the column 'image' of participants.tsv counts")
+      ->needs(study);
+  app.add_option("--dtype", arguments.dtype, "How harmonized images are stored: float32 (default) or float64")
+      ->check(CLI::IsMember({"float32", "float64"}));
   CLI::Option* demo =
       app.add_flag("--demo", arguments.demo, "Make up the data: 4 sites, 6 scanners, known effects")->excludes(study);
+  app.add_flag("--demo-images", arguments.demo_images, "Make up images: 3 sites, 48 people")->excludes(study)->excludes(demo);
   app.add_option("--out", arguments.out, "Folder for the results")->required();
   app.add_option("--site-column", arguments.data.site_column, "Column of participants.tsv that names the site")
       ->capture_default_str();
@@ -210,7 +258,7 @@ int Main(int argc, char** argv) {
   app.add_option("--threads", arguments.threads, "Threads of each site agent")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  app.add_option("--seed", arguments.seed, "Of the made-up data")->needs(demo)->capture_default_str();
+  app.add_option("--seed", arguments.seed, "Of the made-up data")->excludes(study)->capture_default_str();
   std::vector<std::string> crashes;
   app.add_option(
       "--crash-at", crashes,
@@ -218,9 +266,10 @@ int Main(int argc, char** argv) {
       "commands, or a site)");
   try {
     app.parse(argc, argv);
-    if (!arguments.demo &&
-        (arguments.study_file.empty() || arguments.data.participants.empty() || arguments.data.features.empty())) {
-      throw CLI::RequiredError("--study, --participants and --features (or --demo)");
+    arguments.demo = arguments.demo || arguments.demo_images;
+    if (!arguments.demo && (arguments.study_file.empty() || arguments.data.participants.empty() ||
+                            arguments.data.features.empty() == arguments.data.images.empty())) {
+      throw CLI::RequiredError("--study, --participants and either --features or --images (or --demo)");
     }
     for (const std::string& crash : crashes) {
       const std::size_t equals = crash.find('=');

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "coordinator/simulate/split.h"
 
+#include <filesystem>
 #include <optional>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -88,6 +90,36 @@ absl::Status CommitAll(std::map<std::string, TsvWriter>&& writers) {
 
 }  // namespace
 
+namespace {
+
+// Links to each site's images, so that its agent sees no others.
+absl::Status LinkImages(const DataSet& data, const DelimitedFile& people, const Membership& membership,
+                        const std::string& folder) {
+  namespace fs = std::filesystem;
+  ATTUNE_ASSIGN_OR_RETURN(const std::size_t column, NeedColumn(people, "image"));
+  const std::size_t id_column = *people.ColumnOf(kIdColumn);
+  for (std::size_t row = 0; row < people.row_count(); ++row) {
+    ATTUNE_ASSIGN_OR_RETURN(const std::vector<std::string> cells, people.ReadRow(row));
+    if (IsMissing(cells[column])) continue;
+    const fs::path name = fs::path(cells[column]).lexically_normal();
+    if (name.is_absolute() || name.begin()->native() == "..") {
+      return absl::InvalidArgumentError(absl::StrCat(people.Where(row, column), ": '", cells[column],
+                                                     "' is not in the folder of images, '", data.images, "'"));
+    }
+    const fs::path link = fs::path(folder) / membership.site_of.at(cells[id_column]) / "images" / name;
+    ATTUNE_RETURN_IF_ERROR(MakeFolder(link.parent_path().string(), FileAccess::kOwnerOnly));
+    std::error_code error;
+    fs::create_symlink(fs::absolute(fs::path(data.images) / name), link, error);
+    if (error) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(people.Where(row, column), ": cannot link '", cells[column], "': ", error.message()));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
 absl::StatusOr<std::vector<std::string>> SplitBySite(const DataSet& data, const std::string& folder) {
   for (const std::string& table : data.features) {
     const std::optional<std::string> study = HarmonizedInStudy(table);
@@ -108,7 +140,10 @@ absl::StatusOr<std::vector<std::string>> SplitBySite(const DataSet& data, const 
   }
   ATTUNE_RETURN_IF_ERROR(CommitAll(std::move(people_writers)));
 
-  std::string site_file = "participants: participants.tsv\nfeatures:\n";
+  const bool images = !data.images.empty();
+  if (images) ATTUNE_RETURN_IF_ERROR(LinkImages(data, people, membership, folder));
+  std::string site_file =
+      images ? "participants: participants.tsv\nimages: images\n" : "participants: participants.tsv\nfeatures:\n";
   for (std::size_t k = 0; k < data.features.size(); ++k) {
     const std::string name = absl::StrCat("features-", k + 1, ".tsv");
     absl::StrAppend(&site_file, "  - ", name, "\n");
@@ -150,7 +185,8 @@ absl::Status JoinSites(const DataSet& data, const std::map<std::string, std::str
       if (const std::string* id = ParticipantOf(membership, cells[IdColumnOf(file)])) row_of[*id] = {&file, row};
     }
   }
-  ATTUNE_ASSIGN_OR_RETURN(const DelimitedFile order, DelimitedFile::Open(data.features.front()));
+  ATTUNE_ASSIGN_OR_RETURN(const DelimitedFile order,
+                          DelimitedFile::Open(data.images.empty() ? data.features.front() : data.participants));
   ATTUNE_ASSIGN_OR_RETURN(TsvWriter writer, TsvWriter::Create(path, FileAccess::kShared));
   if (!files.empty()) writer.WriteRow(files.begin()->second.header());
   for (std::size_t row = 0; row < order.row_count(); ++row) {

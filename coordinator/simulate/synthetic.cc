@@ -96,7 +96,7 @@ absl::Status SyntheticConsortium::Write(const std::string& folder) const {
 }
 
 DataSet SyntheticConsortium::DataIn(const std::string& folder) {
-  return {folder + "/participants.tsv", {folder + "/thickness.tsv"}, "site"};
+  return {.participants = folder + "/participants.tsv", .features = {folder + "/thickness.tsv"}};
 }
 
 SyntheticConsortium::Effects SyntheticConsortium::Measure(const std::vector<std::vector<double>>& values) const {

@@ -35,8 +35,9 @@ absl::Status Answer(const Globals& globals, const Arguments& arguments) {
         "'run', "
         "over the network or by folder");
   }
-  ATTUNE_ASSIGN_OR_RETURN(const SiteTables tables,
-                          OpenHomeTables(globals, identity.site(), held.manifest.config(), study.facts.features));
+  ATTUNE_ASSIGN_OR_RETURN(
+      const SiteTables tables,
+      OpenHomeTables(globals, identity.site(), HeldStudyInput(study.folder, held.manifest.config()), study.facts.features));
   LogNotes(*tables.data);
   ATTUNE_ASSIGN_OR_RETURN(const std::string question, WriteFirstQuestion(study));
   absl::StatusOr<v1::UploadHeader> header = KeptAnswer(study, tables, 1, question);

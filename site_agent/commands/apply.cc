@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <filesystem>
 #include <memory>
 #include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/digest.h"
 #include "common/base/files.h"
 #include "common/base/status.h"
 #include "common/base/text.h"
 #include "common/methods/registry.h"
 #include "common/tables/delimited.h"
 #include "common/wire/json.h"
+#include "common/wire/manifest.h"
 #include "common/wire/model_file.h"
 #include "site_agent/commands/command.h"
 #include "site_agent/harmonize.h"
@@ -25,17 +28,32 @@ struct Arguments {
   std::string site;
   std::string batch;
   std::string out;
+  ImageType output = ImageType::kFloat32;
 };
 
 absl::StatusOr<FittedModel> ReadModel(const std::string& path) {
   FittedModel model;
   ATTUNE_ASSIGN_OR_RETURN(model.json, ReadFile(path));
   ATTUNE_RETURN_IF_ERROR(FromJson(model.json, path, &model.file));
-  auto by_batch = ModelsOf(model.file);
+  if (model.file.voxels() > 0) {
+    model.parameters_path = (std::filesystem::path(path).parent_path() / kModelParameters).string();
+  }
+  auto by_batch = model.file.voxels() > 0 ? ModelsOf(model.file, model.parameters_path) : ModelsOf(model.file);
   if (!by_batch.ok()) return WithContext(by_batch.status(), absl::StrCat("'", path, "'"));
   model.by_batch = *std::move(by_batch);
   if (model.by_batch.empty()) return absl::InvalidArgumentError(absl::StrCat("'", path, "' holds no batch"));
   return model;
+}
+
+// The mask lies beside the model; it must be the one that the model was fitted in.
+absl::StatusOr<std::string> MaskOf(const FittedModel& model, const std::string& model_path) {
+  if (model.file.voxels() == 0) return "";
+  const std::string name = std::filesystem::path(model.file.mask().file()).filename().string();
+  const std::string path = (std::filesystem::path(model_path).parent_path() / name).string();
+  ATTUNE_ASSIGN_OR_RETURN(const std::string sha256, Sha256OfFile(path));
+  if (sha256 == model.file.mask().sha256()) return path;
+  return absl::InvalidArgumentError(
+      absl::StrCat("'", path, "' is not the mask that the model was fitted in: copy it again from where the model came from"));
 }
 
 std::vector<BatchId> KnownBatches(const FittedModel& model) {
@@ -90,7 +108,10 @@ absl::Status Apply(const Globals& globals, const Arguments& arguments) {
   }
   ATTUNE_ASSIGN_OR_RETURN(const v1::SiteConfig config, SiteConfigOf(arguments.tables));
   const std::vector<BatchId> known = KnownBatches(model);
-  SiteDataOptions options{.features = {model.file.features().begin(), model.file.features().end()},
+  ATTUNE_ASSIGN_OR_RETURN(const std::string mask, MaskOf(model, arguments.model));
+  SiteDataOptions options{.features = FeaturesOf(model.file),
+                          .mask = mask,
+                          .threads = globals.Threads(),
                           .allow_harmonized_input = globals.force,
                           .for_apply = true};
   if (arguments.batch.empty()) {
@@ -103,7 +124,7 @@ absl::Status Apply(const Globals& globals, const Arguments& arguments) {
   ATTUNE_ASSIGN_OR_RETURN(const SiteTables tables, OpenTables(config, model.file.config(), options));
   LogNotes(*tables.data);
   ATTUNE_RETURN_IF_ERROR(CheckBatchesAreKnown(*tables.data, model, known));
-  return WriteHarmonized(*tables.data, *method, model, arguments.out, globals.force);
+  return WriteHarmonized(*tables.data, *method, model, arguments.out, {arguments.output, globals.Threads()}, globals.force);
 }
 
 }  // namespace
@@ -118,6 +139,7 @@ void AddApply(CLI::App* app, const Globals* globals, Action* action) {
       ->add_option("--batch", arguments->batch, "the batch of all subjects, where participants.tsv has no column that says so")
       ->excludes(site);
   command->add_option("--out", arguments->out, "the derivative folder to write")->required();
+  AddOutputOptions(command, &arguments->output);
   command->callback([=] { *action = [=] { return Apply(*globals, *arguments); }; });
 }
 

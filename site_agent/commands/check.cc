@@ -34,16 +34,16 @@ absl::StatusOr<v1::SitePolicy> PolicyOf(const Home& home, std::vector<std::strin
 
 absl::Status Check(const Globals& globals, const Arguments& arguments) {
   const Home home(globals.dir);
-  ATTUNE_ASSIGN_OR_RETURN(const v1::StudyConfig config, StudyConfigOf(home, arguments.study));
+  ATTUNE_ASSIGN_OR_RETURN(const StudyInput study, StudyInputOf(home, arguments.study));
+  const v1::StudyConfig& config = study.config;
   std::string site = arguments.site;
   if (site.empty()) {
     const auto identity = home.ReadIdentity();
     site = identity.ok() ? identity->site() : "this-site";
   }
-  ATTUNE_ASSIGN_OR_RETURN(const SiteTables tables, OpenHomeTables(globals, site, config, {}));
+  ATTUNE_ASSIGN_OR_RETURN(const SiteTables tables, OpenHomeTables(globals, site, study, {}));
   const SiteData& data = *tables.data;
-  std::cout << "study     " << config.study() << "\nfeatures  " << data.features().size() << ": " << JoinSome(data.features())
-            << "\n\n"
+  std::cout << "study     " << config.study() << "\nfeatures  " << DescribeFeatures(data.features()) << "\n\n"
             << DescribeBatches(data.batches());
   std::vector<std::string> notes = data.notes();
   ATTUNE_ASSIGN_OR_RETURN(const std::vector<std::string> design, DescribeDesign(CovariatesOf(config), data));

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <thread>
 #include <utility>
 
@@ -30,28 +31,58 @@ void LogNotes(const SiteData& data) {
   for (const std::string& note : data.notes()) spdlog::info("{}", note);
 }
 
-absl::StatusOr<v1::StudyConfig> StudyConfigOf(const Home& home, const std::string& study) {
-  if (FileExists(study)) return ReadStudyFile(study);
+StudyInput HeldStudyInput(const StudyFolder& folder, const v1::StudyConfig& config) {
+  return {config, config.features().has_images() ? folder.AttachmentPath(kMaskAttachment) : ""};
+}
+
+absl::StatusOr<StudyInput> ReadStudyInput(const std::string& study_file) {
+  StudyInput study;
+  ATTUNE_ASSIGN_OR_RETURN(study.config, ReadStudyFile(study_file));
+  if (!study.config.features().has_images()) return study;
+  std::string& mask = *study.config.mutable_features()->mutable_images()->mutable_mask();
+  const std::filesystem::path path = std::filesystem::path(study_file).parent_path() / mask;
+  study.mask = path.string();
+  mask = path.filename().string();
+  return study;
+}
+
+absl::StatusOr<StudyInput> StudyInputOf(const Home& home, const std::string& study) {
+  if (FileExists(study)) return ReadStudyInput(study);
   if (!IsPlainName(study)) return absl::NotFoundError(absl::StrCat("there is no study file '", study, "'"));
   ATTUNE_ASSIGN_OR_RETURN(const StudyFolder folder, home.Study(study));
-  if (auto kept = folder.ReadStudy(); kept.ok()) return kept->config();
+  if (auto kept = folder.ReadStudy(); kept.ok()) return HeldStudyInput(folder, kept->config());
   ATTUNE_ASSIGN_OR_RETURN(const v1::AgentIdentity identity, home.ReadIdentity());
   ATTUNE_ASSIGN_OR_RETURN(const auto courier, Connect(home, identity, std::nullopt));
   ATTUNE_ASSIGN_OR_RETURN(const v1::GetStudyReply reply, AskForStudy(folder, study, courier.get()));
-  return reply.config();
+  return HeldStudyInput(folder, reply.config());
 }
 
-absl::StatusOr<SiteTables> OpenHomeTables(const Globals& globals, const std::string& site, const v1::StudyConfig& study,
-                                          std::vector<std::string> features) {
+absl::StatusOr<SiteTables> OpenHomeTables(const Globals& globals, const std::string& site, const StudyInput& study,
+                                          FeatureNames features) {
   ATTUNE_ASSIGN_OR_RETURN(const v1::SiteConfig config, Home(globals.dir).ReadSiteConfig());
-  return OpenTables(
-      config, study,
-      {.site = site, .folder = globals.dir, .features = std::move(features), .allow_harmonized_input = globals.force});
+  return OpenTables(config, study.config,
+                    {.site = site,
+                     .folder = globals.dir,
+                     .features = std::move(features),
+                     .mask = study.mask,
+                     .threads = globals.Threads(),
+                     .allow_harmonized_input = globals.force});
+}
+
+void AddOutputOptions(CLI::App* command, ImageType* type) {
+  static const std::map<std::string, ImageType>& names =
+      *new std::map<std::string, ImageType>{{"float32", ImageType::kFloat32}, {"float64", ImageType::kFloat64}};
+  command->add_option("--dtype", *type, "how harmonized images are stored: float32 (default) or float64")
+      ->transform(CLI::CheckedTransformer(names));
 }
 
 void AddTableOptions(CLI::App* command, TableArguments* arguments) {
   command->add_option("--participants", arguments->participants, "participants.tsv of the subjects")->required();
-  command->add_option("--features", arguments->features, "table(s) of features, joined by participant id")->required();
+  auto* features = command->add_option("--features", arguments->features, "table(s) of features, joined by participant id");
+  command
+      ->add_option("--images", arguments->images,
+                   "where the features are images: the folder from which the column 'image' of participants.tsv counts")
+      ->excludes(features);
   command->add_option("--site-file", arguments->site_file, "site.yaml whose column names, codes and units to use");
 }
 
@@ -60,6 +91,8 @@ absl::StatusOr<v1::SiteConfig> SiteConfigOf(const TableArguments& arguments) {
   if (!arguments.site_file.empty()) ATTUNE_RETURN_IF_ERROR(ReadYamlFile(arguments.site_file, &config));
   config.set_participants(std::filesystem::absolute(arguments.participants).string());
   config.clear_features();
+  config.clear_images();
+  if (!arguments.images.empty()) config.set_images(std::filesystem::absolute(arguments.images).string());
   for (const std::string& table : arguments.features) config.add_features(std::filesystem::absolute(table).string());
   return config;
 }

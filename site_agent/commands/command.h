@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "site_agent/connect.h"
+#include "site_agent/imaging/nifti.h"
 #include "site_agent/site_study.h"
 
 namespace attune {
@@ -68,17 +69,30 @@ absl::StatusOr<std::string> ReadServerCa(const NetworkArguments& arguments);
 // Tells on stderr what was set aside or merged when tables were read.
 void LogNotes(const SiteData& data);
 
+// A study, and where its mask lies, if its features are images.
+struct StudyInput {
+  v1::StudyConfig config;
+  std::string mask;
+};
 // A study file, or a study by name: what this site has of it, else what the coordinator says.
-absl::StatusOr<v1::StudyConfig> StudyConfigOf(const Home& home, const std::string& study);
+absl::StatusOr<StudyInput> StudyInputOf(const Home& home, const std::string& study);
+// The study of a file; its mask's path counts from the file's folder.
+absl::StatusOr<StudyInput> ReadStudyInput(const std::string& study_file);
+// A study of which this site has the files.
+StudyInput HeldStudyInput(const StudyFolder& folder, const v1::StudyConfig& config);
 
-// The tables that the home's site.yaml names, in the terms of a study; `features` as in SiteDataOptions.
-absl::StatusOr<SiteTables> OpenHomeTables(const Globals& globals, const std::string& site, const v1::StudyConfig& study,
-                                          std::vector<std::string> features);
+// The tables or images that the home's site.yaml names, in the terms of a study; `features` as in SiteDataOptions.
+absl::StatusOr<SiteTables> OpenHomeTables(const Globals& globals, const std::string& site, const StudyInput& study,
+                                          FeatureNames features);
+
+// --dtype of harmonized images.
+void AddOutputOptions(CLI::App* command, ImageType* type);
 
 // The tables that a command line names, with the mappings of `site_file` (none when it is empty).
 struct TableArguments {
   std::string participants;
   std::vector<std::string> features;
+  std::string images;
   std::string site_file;
 };
 void AddTableOptions(CLI::App* command, TableArguments* arguments);

@@ -13,6 +13,7 @@
 #include "site_agent/commands/command.h"
 #include "site_agent/gate.h"
 #include "site_agent/harmonize.h"
+#include "site_agent/imaging/image_data.h"
 #include "site_agent/tables/derivative.h"
 
 namespace attune {
@@ -23,6 +24,7 @@ struct Arguments {
   TableArguments tables;
   std::string site;
   std::string out;
+  ImageType output = ImageType::kFloat32;
 };
 
 // The study as it would be frozen if this site were all of it, so that the model names exactly what it was fitted on.
@@ -35,7 +37,14 @@ v1::Manifest LocalManifest(const v1::StudyConfig& config, const std::string& sit
   v1::RosterSite* roster = manifest.add_roster();
   roster->set_site(site);
   for (const BatchCount& batch : data.batches()) roster->add_batches(LabelOf(batch.batch));
-  manifest.mutable_features()->Add(data.features().begin(), data.features().end());
+  const FeatureNames& features = data.features();
+  manifest.mutable_features()->Add(features.names().begin(), features.names().end());
+  if (const ImageData* images = data.images()) {
+    manifest.set_voxels(features.size());
+    v1::Attachment* mask = manifest.add_attachments();
+    mask->set_name(kMaskAttachment);
+    mask->set_sha256(images->mask_sha256());
+  }
   return manifest;
 }
 
@@ -45,10 +54,14 @@ absl::Status Local(const Globals& globals, const Arguments& arguments) {
         absl::StrCat("'", arguments.site, "' cannot be a site's name: expected letters, digits, '.', '_', '-'"));
   }
   ATTUNE_RETURN_IF_ERROR(CheckDerivativeFree(arguments.out, globals.force));
-  ATTUNE_ASSIGN_OR_RETURN(const v1::StudyConfig config, ReadStudyFile(arguments.study));
+  ATTUNE_ASSIGN_OR_RETURN(const StudyInput study, ReadStudyInput(arguments.study));
+  const v1::StudyConfig& config = study.config;
   ATTUNE_ASSIGN_OR_RETURN(const v1::SiteConfig site_config, SiteConfigOf(arguments.tables));
-  ATTUNE_ASSIGN_OR_RETURN(const SiteTables tables,
-                          OpenTables(site_config, config, {.site = arguments.site, .allow_harmonized_input = globals.force}));
+  ATTUNE_ASSIGN_OR_RETURN(
+      const SiteTables tables,
+      OpenTables(
+          site_config, config,
+          {.site = arguments.site, .mask = study.mask, .threads = globals.Threads(), .allow_harmonized_input = globals.force}));
   LogNotes(*tables.data);
   ATTUNE_RETURN_IF_ERROR(CheckBatchSizes(config, tables.data->batches()));
   const v1::Manifest manifest = LocalManifest(config, arguments.site, *tables.data);
@@ -58,10 +71,11 @@ absl::Status Local(const Globals& globals, const Arguments& arguments) {
   }
   ATTUNE_ASSIGN_OR_RETURN(const FoldResult result,
                           RunInProcess(*method, FactsOf(manifest), {{arguments.site, tables.data.get()}}, globals.Threads()));
-  FittedModel model{.by_batch = result.models};
-  model.file = MakeModelFile(manifest, Sha256Hex(CanonicalBytes(manifest)), result.models, result.correction.notes);
-  model.json = ToJson(model.file);
-  return WriteHarmonized(*tables.data, *method, model, arguments.out, globals.force);
+  ATTUNE_RETURN_IF_ERROR(MakeFolder(arguments.out, FileAccess::kShared));
+  ATTUNE_ASSIGN_OR_RETURN(const FittedModel model,
+                          MakeFittedModel(manifest, Sha256Hex(CanonicalBytes(manifest)), result.models, result.correction.notes,
+                                          absl::StrCat(arguments.out, "/", kModelParameters)));
+  return WriteHarmonized(*tables.data, *method, model, arguments.out, {arguments.output, globals.Threads()}, true);
 }
 
 }  // namespace
@@ -73,6 +87,7 @@ void AddLocal(CLI::App* app, const Globals* globals, Action* action) {
   AddTableOptions(command, &arguments->tables);
   command->add_option("--site", arguments->site, "the site's name, the first part of its batches' names")->required();
   command->add_option("--out", arguments->out, "the derivative folder to write")->required();
+  AddOutputOptions(command, &arguments->output);
   command->callback([=] { *action = [=] { return Local(*globals, *arguments); }; });
 }
 

@@ -26,7 +26,8 @@ absl::Status Init(const Globals& globals, const Arguments& arguments) {
   }
   std::optional<v1::StudyConfig> study;
   if (!arguments.study.empty()) {
-    ATTUNE_ASSIGN_OR_RETURN(study, StudyConfigOf(home, arguments.study));
+    ATTUNE_ASSIGN_OR_RETURN(const StudyInput input, StudyInputOf(home, arguments.study));
+    study = input.config;
   }
   const std::string text = PolicyTemplate(study.has_value() ? &*study : nullptr);
   ATTUNE_RETURN_IF_ERROR(ParsePolicy(text, home.PolicyPath()).status());

@@ -50,8 +50,7 @@ std::string DescribeForm(const Form& form) {
 }
 
 // Every number that would leave, one a line.
-absl::Status WriteValues(const std::string& path, const std::map<std::string, Summary>& parts,
-                         const std::vector<std::string>& features) {
+absl::Status WriteValues(const std::string& path, const std::map<std::string, Summary>& parts, const FeatureNames& features) {
   ATTUNE_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(path, FileAccess::kOwnerOnly));
   file.Write("batch\tblock\trow\tfeature\tvalue\n");
   for (const auto& [part, summary] : parts) {
@@ -80,8 +79,9 @@ absl::Status Preview(const Globals& globals, const Arguments& arguments) {
   ATTUNE_ASSIGN_OR_RETURN(const v1::GetStudyReply reply, AskForStudy(folder, arguments.study, courier.get()));
   ATTUNE_ASSIGN_OR_RETURN(HeldManifest held, ManifestOf(reply, identity, arguments.study));
   ATTUNE_ASSIGN_OR_RETURN(const SiteStudy study, MakeSiteStudy(home, identity.site(), std::move(held)));
-  ATTUNE_ASSIGN_OR_RETURN(const SiteTables tables,
-                          OpenHomeTables(globals, identity.site(), study.held.manifest.config(), study.facts.features));
+  ATTUNE_ASSIGN_OR_RETURN(
+      const SiteTables tables,
+      OpenHomeTables(globals, identity.site(), HeldStudyInput(folder, study.held.manifest.config()), study.facts.features));
   LogNotes(*tables.data);
   ATTUNE_ASSIGN_OR_RETURN(const Question question, study.method->Begin(study.facts));
   const bool pooled = study.facts.release == Release::kPooled;

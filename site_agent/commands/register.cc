@@ -11,6 +11,7 @@
 #include "site_agent/audit.h"
 #include "site_agent/commands/command.h"
 #include "site_agent/gate.h"
+#include "site_agent/imaging/image_data.h"
 #include "site_agent/policy.h"
 #include "site_agent/policy_rules.h"
 #include "site_agent/survey.h"
@@ -32,7 +33,8 @@ absl::Status Register(const Globals& globals, const Arguments& arguments) {
   ATTUNE_ASSIGN_OR_RETURN(const StudyFolder folder, home.Study(arguments.study));
   ATTUNE_ASSIGN_OR_RETURN(const auto courier, Connect(home, identity, PatienceOf(arguments.patience)));
   ATTUNE_ASSIGN_OR_RETURN(const v1::GetStudyReply reply, AskForStudy(folder, arguments.study, courier.get()));
-  ATTUNE_ASSIGN_OR_RETURN(const SiteTables tables, OpenHomeTables(globals, identity.site(), reply.config(), {}));
+  ATTUNE_ASSIGN_OR_RETURN(const SiteTables tables,
+                          OpenHomeTables(globals, identity.site(), HeldStudyInput(folder, reply.config()), {}));
   LogNotes(*tables.data);
   // What would be refused when the study runs is better said now.
   ATTUNE_RETURN_IF_ERROR(CheckBatchSizes(reply.config(), tables.data->batches()));
@@ -44,17 +46,23 @@ absl::Status Register(const Globals& globals, const Arguments& arguments) {
   request.set_study(arguments.study);
   for (const BatchCount& batch : tables.data->batches()) request.add_batches(LabelOf(batch.batch));
   std::sort(request.mutable_batches()->begin(), request.mutable_batches()->end());
-  request.mutable_features()->Add(tables.data->features().begin(), tables.data->features().end());
+  const FeatureNames& features = tables.data->features();
+  if (const ImageData* images = tables.data->images()) {
+    request.mutable_images()->set_mask_sha256(images->mask_sha256());
+    request.mutable_images()->set_voxels(features.size());
+  } else {
+    request.mutable_features()->Add(features.names().begin(), features.names().end());
+  }
   if (ReleaseOf(reply.config()) == Release::kPooled) {
     // Its key will sign this site's part of secure aggregation.
     request.set_certificate_pem(ReadFile(home.IdentityFile("certificate.pem")).value_or(""));
   }
   ATTUNE_ASSIGN_OR_RETURN(SiteAudit audit, SiteAudit::Open(home));
-  ATTUNE_RETURN_IF_ERROR(audit.Registered(arguments.study, request.batches_size(), request.features_size()));
+  ATTUNE_RETURN_IF_ERROR(audit.Registered(arguments.study, request.batches_size(), static_cast<int>(features.size())));
   ATTUNE_RETURN_IF_ERROR(courier->Register(request));
   CrashPoint("site.registered");
   spdlog::info("registered for study '{}' with {} batches and {} features{}", arguments.study, request.batches_size(),
-               request.features_size(), identity.folder().empty() ? "" : "; bring the folder to the coordinator");
+               features.size(), identity.folder().empty() ? "" : "; bring the folder to the coordinator");
   return absl::OkStatus();
 }
 

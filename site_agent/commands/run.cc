@@ -18,6 +18,7 @@ struct Arguments {
   std::string out;
   double patience = -1;
   bool plain_sums = false;
+  ImageType output = ImageType::kFloat32;
 };
 
 // A manifest that policy.yaml lists needs nobody to approve it, but this site has to have it.
@@ -42,9 +43,11 @@ absl::Status Run(const Globals& globals, const Arguments& arguments) {
   ATTUNE_RETURN_IF_ERROR(FetchWhatThePolicyApproves(home, identity, arguments.study, courier.get()));
   ATTUNE_ASSIGN_OR_RETURN(const SiteStudy study, OpenApprovedStudy(home, identity.site(), arguments.study));
   ATTUNE_ASSIGN_OR_RETURN(const SiteTables tables,
-                          OpenHomeTables(globals, identity.site(), study.held.manifest.config(), study.facts.features));
+                          OpenHomeTables(globals, identity.site(), HeldStudyInput(study.folder, study.held.manifest.config()),
+                                         study.facts.features));
   LogNotes(*tables.data);
-  RunOptions options{.threads = globals.Threads(), .force = globals.force, .plain_sums = arguments.plain_sums};
+  RunOptions options{
+      .output = arguments.output, .threads = globals.Threads(), .force = globals.force, .plain_sums = arguments.plain_sums};
   if (study.held.manifest.has_aggregation()) {
     ATTUNE_ASSIGN_OR_RETURN(options.signer.key_pem, ReadFile(home.IdentityFile("key.pem")));
     ATTUNE_ASSIGN_OR_RETURN(options.signer.certificate_pem, ReadFile(home.IdentityFile("certificate.pem")));
@@ -63,6 +66,7 @@ void AddRun(CLI::App* app, const Globals* globals, Action* action) {
   CLI::App* command = app->add_subcommand("run", "Take part in an approved study until this site's data are harmonized");
   command->add_option("study", arguments->study, "the study's name")->required();
   command->add_option("--out", arguments->out, "the derivative folder to write; default: DIR/derivatives/<study>");
+  AddOutputOptions(command, &arguments->output);
   command->add_option("--patience", arguments->patience,
                       "seconds to go on when the coordinator cannot be reached (default 600), or, by folder, when nothing new "
                       "has come (default 0)");

@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
@@ -24,34 +25,15 @@
 namespace attune {
 namespace {
 
-constexpr const char* kFiles[] = {kHarmonizedTable, kHarmonizedSidecar, kModelFile, kDescriptionFile};
+constexpr const char* kFiles[] = {kHarmonizedTable, kHarmonizedSidecar, kHarmonizedImages, kHarmonizedImagesSidecar,
+                                  kModelFile,       kModelParameters,   kDescriptionFile};
+// What a derivative is complete with, and the sidecar that stands before it.
+constexpr std::pair<const char*, const char*> kLast[] = {{kHarmonizedTable, kHarmonizedSidecar},
+                                                         {kHarmonizedImages, kHarmonizedImagesSidecar}};
 constexpr char kGeneratedBy[] = "\"GeneratedBy\": [\n    {\n      \"Name\": \"attune\"";
 
 std::string PathIn(const std::string& folder, absl::string_view file) {
   return (std::filesystem::path(folder) / std::string(file)).string();
-}
-
-std::string Description(const std::string& study) {
-  return absl::StrCat("{\n  \"Name\": \"Features harmonized by Attune in the study ", study,
-                      "\",\n  \"BIDSVersion\": \"1.8.0\",\n  \"DatasetType\": \"derivative\",\n  ", kGeneratedBy,
-                      ",\n      \"Version\": \"", kVersion, "\"\n    }\n  ]\n}\n");
-}
-
-void FillIn(const SiteData& data, absl::string_view model_json, v1::Sidecar* sidecar) {
-  sidecar->set_harmonization_applied(true);
-  sidecar->set_software_version(kVersion);
-  sidecar->set_model_sha256(Sha256Hex(model_json));
-  sidecar->mutable_inputs()->Assign(data.inputs().begin(), data.inputs().end());
-  sidecar->clear_batches();
-  std::int64_t subjects = 0;
-  std::int64_t excluded = 0;
-  for (const BatchCount& batch : data.batches()) {
-    sidecar->add_batches(batch.batch);
-    subjects += batch.subjects;
-    excluded += batch.excluded;
-  }
-  sidecar->set_subjects(static_cast<std::uint64_t>(subjects));
-  sidecar->set_subjects_excluded(static_cast<std::uint64_t>(excluded));
 }
 
 // What cannot be replaced whatever the options.
@@ -73,19 +55,6 @@ absl::Status CheckReplaceable(const std::string& folder) {
       absl::StrCat("'", description, "' describes a data set that is not Attune's; choose another folder"));
 }
 
-// The tables that are read are not to be written over, whatever name they go by.
-absl::Status CheckIsNoInput(const SiteData& data, const std::string& folder) {
-  std::error_code ignored;
-  for (const std::string& input : data.input_paths()) {
-    for (const char* file : kFiles) {
-      if (!std::filesystem::equivalent(input, PathIn(folder, file), ignored)) continue;
-      return absl::AlreadyExistsError(
-          absl::StrCat("the output would replace the table that is read, '", input, "'; choose another folder"));
-    }
-  }
-  return absl::OkStatus();
-}
-
 absl::StatusOr<AtomicFile> Stage(const std::string& path, absl::string_view text) {
   ATTUNE_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(path, FileAccess::kShared));
   file.Write(text);
@@ -95,9 +64,46 @@ absl::StatusOr<AtomicFile> Stage(const std::string& path, absl::string_view text
 
 }  // namespace
 
+std::string DatasetDescription(const std::string& study) {
+  return absl::StrCat("{\n  \"Name\": \"Features harmonized by Attune in the study ", study,
+                      "\",\n  \"BIDSVersion\": \"1.8.0\",\n  \"DatasetType\": \"derivative\",\n  ", kGeneratedBy,
+                      ",\n      \"Version\": \"", kVersion, "\"\n    }\n  ]\n}\n");
+}
+
+void FillInSidecar(const SiteData& data, absl::string_view model_json, v1::Sidecar* sidecar) {
+  sidecar->set_harmonization_applied(true);
+  sidecar->set_software_version(kVersion);
+  sidecar->set_model_sha256(Sha256Hex(model_json));
+  sidecar->mutable_inputs()->Assign(data.inputs().begin(), data.inputs().end());
+  sidecar->clear_batches();
+  std::int64_t subjects = 0;
+  std::int64_t excluded = 0;
+  for (const BatchCount& batch : data.batches()) {
+    sidecar->add_batches(batch.batch);
+    subjects += batch.subjects;
+    excluded += batch.excluded;
+  }
+  sidecar->set_subjects(static_cast<std::uint64_t>(subjects));
+  sidecar->set_subjects_excluded(static_cast<std::uint64_t>(excluded));
+}
+
+absl::Status CheckIsNoInput(const SiteData& data, const std::string& folder) {
+  std::error_code ignored;
+  for (const std::string& input : data.input_paths()) {
+    for (const char* file : kFiles) {
+      if (!std::filesystem::equivalent(input, PathIn(folder, file), ignored)) continue;
+      return absl::AlreadyExistsError(
+          absl::StrCat("the output would replace the file that is read, '", input, "'; choose another folder"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckDerivativeFree(const std::string& folder, bool force) {
   ATTUNE_RETURN_IF_ERROR(CheckReplaceable(folder));
-  const bool interrupted = FileExists(PathIn(folder, kHarmonizedSidecar)) && !FileExists(PathIn(folder, kHarmonizedTable));
+  const bool interrupted = std::any_of(std::begin(kLast), std::end(kLast), [&](const auto& last) {
+    return FileExists(PathIn(folder, last.second)) && !FileExists(PathIn(folder, last.first));
+  });
   if (force || interrupted) return absl::OkStatus();
   for (const char* file : kFiles) {
     if (FileExists(PathIn(folder, file))) {
@@ -116,14 +122,14 @@ absl::Status WriteDerivative(const SiteData& data, absl::FunctionRef<absl::Statu
   ATTUNE_RETURN_IF_ERROR(CheckDerivativeFree(options.folder, options.force));
   ATTUNE_RETURN_IF_ERROR(CheckIsNoInput(data, options.folder));
   ATTUNE_RETURN_IF_ERROR(MakeFolder(options.folder, FileAccess::kShared));
-  FillIn(data, model_json, &sidecar);
+  FillInSidecar(data, model_json, &sidecar);
 
   // Everything that can fail, on the data or on the disk, comes before the files of an earlier run are touched.
   const std::string table = PathIn(options.folder, kHarmonizedTable);
   ATTUNE_ASSIGN_OR_RETURN(TsvWriter staged_table, data.StageTable(table, apply));
   ATTUNE_RETURN_IF_ERROR(staged_table.Sync());
   const std::vector<std::pair<const char*, std::string>> files = {{kHarmonizedSidecar, ToJson(sidecar)},
-                                                                  {kDescriptionFile, Description(sidecar.study())},
+                                                                  {kDescriptionFile, DatasetDescription(sidecar.study())},
                                                                   {kModelFile, std::string(model_json)}};
   std::vector<AtomicFile> staged;
   for (const auto& [name, text] : files) {

@@ -23,6 +23,10 @@ inline constexpr char kDescriptionFile[] = "dataset_description.json";
 inline constexpr char kHarmonizedTable[] = "desc-harmonized_features.tsv";
 inline constexpr char kHarmonizedSidecar[] = "desc-harmonized_features.json";
 inline constexpr char kModelFile[] = "model.json";
+// With images (site_agent/imaging/image_derivative.h):
+inline constexpr char kHarmonizedImages[] = "desc-harmonized_images.tsv";
+inline constexpr char kHarmonizedImagesSidecar[] = "desc-harmonized_images.json";
+inline constexpr char kModelParameters[] = "model.bundle";
 
 struct DerivativeOptions {
   std::string folder;  // made when it is missing; not empty
@@ -34,6 +38,15 @@ struct DerivativeOptions {
 // so, when the folder is a data set that another program described. What a run left behind that was killed before its table
 // stood may be replaced.
 absl::Status CheckDerivativeFree(const std::string& folder, bool force);
+
+// AlreadyExists when one of the files that a derivative in this folder has would replace a file that is read.
+absl::Status CheckIsNoInput(const SiteData& data, const std::string& folder);
+
+// What dataset_description.json says.
+std::string DatasetDescription(const std::string& study);
+
+// Fills in what follows from the data and the model.
+void FillInSidecar(const SiteData& data, absl::string_view model_json, v1::Sidecar* sidecar);
 
 // Writes the four files. The table appears last: where it stands, all of it is complete and belongs together. An error on
 // the data or for want of space leaves what was there before. `apply` as in SiteData::StageTable. Of the sidecar the caller

@@ -190,7 +190,7 @@ absl::StatusOr<FeatureColumns> SelectFeatures(const std::vector<FeatureTable>& t
                                               const SiteDataOptions& options, std::vector<std::string>* notes) {
   FeatureColumns result;
   ATTUNE_ASSIGN_OR_RETURN(result.joined, JoinColumns(tables, participants, study, map, notes));
-  const Chooser chooser(study, map, options.features);
+  const Chooser chooser(study, map, options.features.names());
   std::vector<std::string> set_aside;
   std::vector<Choice> choices;
   for (const TableColumn& column : result.joined) {

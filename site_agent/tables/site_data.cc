@@ -54,13 +54,15 @@ class TableSiteData final : public SiteData {
         inputs_(std::move(inputs)),
         notes_(std::move(notes)),
         by_id_(people_.rows.size()) {
-    for (const std::size_t feature : columns_.features) features_.push_back(columns_.joined[feature].name);
+    std::vector<std::string> names;
+    for (const std::size_t feature : columns_.features) names.push_back(columns_.joined[feature].name);
+    features_ = std::move(names);
     std::iota(by_id_.begin(), by_id_.end(), std::size_t{0});
     std::sort(by_id_.begin(), by_id_.end(),
               [&](std::size_t a, std::size_t b) { return people_.rows[a].id < people_.rows[b].id; });
   }
 
-  const std::vector<std::string>& features() const override { return features_; }
+  const FeatureNames& features() const override { return features_; }
   const std::vector<BatchCount>& batches() const override { return people_.batches; }
   const std::vector<std::string>& notes() const override { return notes_; }
   const std::vector<std::string>& input_paths() const override { return input_paths_; }
@@ -134,7 +136,7 @@ class TableSiteData final : public SiteData {
   const std::vector<std::string> input_paths_;
   const std::vector<v1::FileDigest> inputs_;
   const std::vector<std::string> notes_;
-  std::vector<std::string> features_;
+  FeatureNames features_;
   std::vector<std::size_t> by_id_;
 };
 
@@ -222,6 +224,11 @@ absl::StatusOr<std::unique_ptr<SiteData>> OpenTables(const v1::SiteConfig& site,
 }
 
 }  // namespace
+
+absl::StatusOr<TsvWriter> SiteData::StageTable(const std::string& path,
+                                               absl::FunctionRef<absl::Status(const Subject&, std::span<double>)>) const {
+  return absl::FailedPreconditionError(absl::StrCat("'", path, "' would be a table of data that are none"));
+}
 
 absl::StatusOr<std::unique_ptr<SiteData>> SiteData::Open(const v1::SiteConfig& site, const v1::StudyConfig& study,
                                                          const SiteDataOptions& options) {

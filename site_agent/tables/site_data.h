@@ -16,16 +16,21 @@
 #include "attune/v1/config.pb.h"
 #include "attune/v1/outputs.pb.h"
 #include "common/kernel/cohort.h"
+#include "common/kernel/feature_names.h"
 #include "common/tables/tsv_writer.h"
 
 namespace attune {
+
+class ImageData;  // site_agent/imaging/image_data.h
 
 struct SiteDataOptions {
   std::string site;    // the first part of every batch id
   std::string folder;  // where the relative paths of site.yaml start
   // The study's features, in its order, once the manifest is frozen (or from a model). Empty: what the study's column patterns
-  // select, in the order of the tables' columns.
-  std::vector<std::string> features;
+  // select, in the order of the tables' columns, or all voxels of the mask.
+  FeatureNames features;
+  std::string mask;                     // images: the file of the study's mask
+  int threads = 1;                      // images: that read at once
   bool allow_harmonized_input = false;  // --force: read a table that carries our sidecar
   bool for_apply = false;               // a model is applied: fit_on columns need not be there
   std::string batch_label;              // everybody's batch, whatever the study's columns; empty: as these say
@@ -47,7 +52,9 @@ class SiteData : public Cohort {
   static absl::StatusOr<std::unique_ptr<SiteData>> Open(const v1::SiteConfig& site, const v1::StudyConfig& study,
                                                         const SiteDataOptions& options);
 
-  virtual const std::vector<std::string>& features() const = 0;
+  virtual const FeatureNames& features() const = 0;
+  // This, where the features are images.
+  virtual const ImageData* images() const { return nullptr; }
   virtual const std::vector<BatchCount>& batches() const = 0;  // sorted by id
   // For people: columns set aside, merged hemispheres, mapped names.
   virtual const std::vector<std::string>& notes() const = 0;
@@ -59,9 +66,9 @@ class SiteData : public Cohort {
   // Writes the table again, for `path` (.tsv), where the caller's Commit puts it: the same columns, order and ids; features as
   // `apply` returns them, with 17 significant digits; cells that come back unchanged keep their text; other columns keep
   // theirs; features of excluded rows and missing values are n/a. `apply` is called once per row that is not excluded, in the
-  // order of rows.
+  // order of rows. FailedPrecondition where the data are no table.
   virtual absl::StatusOr<TsvWriter> StageTable(
-      const std::string& path, absl::FunctionRef<absl::Status(const Subject&, std::span<double> out)> apply) const = 0;
+      const std::string& path, absl::FunctionRef<absl::Status(const Subject&, std::span<double> out)> apply) const;
 };
 
 }  // namespace attune

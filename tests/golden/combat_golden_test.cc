@@ -44,7 +44,7 @@ TEST_P(CombatGolden, AgreesWithThePooledTools) {
   const NaiveTable expected = ReadNaive(*expected_folder + "/" + golden.name + ".csv.gz");
 
   StudyFacts facts;
-  facts.features.assign(thickness.header.begin() + 1, thickness.header.end());
+  facts.features = std::vector<std::string>(thickness.header.begin() + 1, thickness.header.end());
   facts.release = release;
   facts.min_batch_size = golden.min_batch_size;
   if (golden.covariates) {

@@ -26,7 +26,7 @@ class FakeMethod : public Method {
   const MethodInfo& info() const override { return info_; }
 
   absl::StatusOr<Question> Begin(const StudyFacts& facts) const override {
-    if (std::count(facts.features.begin(), facts.features.end(), "forbidden") > 0) {
+    if (std::count(facts.features.names().begin(), facts.features.names().end(), "forbidden") > 0) {
       return absl::InvalidArgumentError("the feature 'forbidden' is not for this method");
     }
     return Question{.round = 1, .form = FormOf(facts, 1), .body = {}};

@@ -18,6 +18,13 @@
 
 namespace attune::testing {
 
+// The names but one.
+inline FeatureNames Without(const FeatureNames& features, std::size_t left_out) {
+  std::vector<std::string> names = features.names();
+  names.erase(names.begin() + static_cast<std::ptrdiff_t>(left_out));
+  return names;
+}
+
 using Values = std::vector<std::vector<double>>;  // one vector of F values per row
 
 inline Subject AsSubject(const Row& row) { return {row.id, row.id, row.batch, row.fit, row.covariates, row.values}; }

@@ -19,8 +19,7 @@ namespace attune::testing {
 // A site's tables that never were on disk; the digest of their values stands for the files'.
 class MemorySiteData : public SiteData {
  public:
-  MemorySiteData(std::vector<std::string> features, std::vector<Row> rows)
-      : features_(std::move(features)), cohort_(std::move(rows)) {
+  MemorySiteData(FeatureNames features, std::vector<Row> rows) : features_(std::move(features)), cohort_(std::move(rows)) {
     std::map<BatchId, BatchCount> counts;
     std::string text;
     for (const Row& row : cohort_.rows()) {
@@ -40,7 +39,7 @@ class MemorySiteData : public SiteData {
   }
 
   absl::Status ForEach(absl::FunctionRef<absl::Status(const Subject&)> visit) const override { return cohort_.ForEach(visit); }
-  const std::vector<std::string>& features() const override { return features_; }
+  const FeatureNames& features() const override { return features_; }
   const std::vector<BatchCount>& batches() const override { return batches_; }
   const std::vector<std::string>& notes() const override { return notes_; }
   const std::vector<std::string>& input_paths() const override { return input_paths_; }
@@ -49,7 +48,7 @@ class MemorySiteData : public SiteData {
   absl::StatusOr<TsvWriter> StageTable(
       const std::string& path, absl::FunctionRef<absl::Status(const Subject&, std::span<double> out)> apply) const override {
     ATTUNE_ASSIGN_OR_RETURN(TsvWriter writer, TsvWriter::Create(path, FileAccess::kShared));
-    std::vector<std::string> header = features_;
+    std::vector<std::string> header = features_.names();
     header.insert(header.begin(), "participant_id");
     writer.WriteRow(header);
     const absl::Status applied = cohort_.ForEach([&](const Subject& subject) {
@@ -65,7 +64,7 @@ class MemorySiteData : public SiteData {
   }
 
  private:
-  std::vector<std::string> features_;
+  FeatureNames features_;
   MemoryCohort cohort_;
   std::vector<BatchCount> batches_;
   std::vector<std::string> notes_;

@@ -24,7 +24,9 @@ SyntheticStudy MakeSynthetic(const SyntheticOptions& options) {
       {"age", "years", {}}, {"sex", "", {"F", "M"}}, {"dx", "", {"control", "patient", "relative"}}};
   SyntheticStudy study;
   study.facts.covariates.assign(known.begin(), known.begin() + options.covariates);
-  for (int f = 0; f < options.features; ++f) study.facts.features.push_back(absl::StrCat("feature", f));
+  std::vector<std::string> names;
+  for (int f = 0; f < options.features; ++f) names.push_back(absl::StrCat("feature", f));
+  study.facts.features = std::move(names);
   for (std::size_t s = 0; s < options.batches_per_site.size(); ++s) {
     for (int b = 0; b < options.batches_per_site[s]; ++b) {
       // Site names sort as they count.

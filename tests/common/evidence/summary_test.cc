@@ -25,7 +25,7 @@ class EvidenceSummaryTest : public ::testing::Test {
 
   // Evidence of features whose batch p-values (before) are these; count 24, so d = 20.
   Blocks WithPValues(const std::vector<double>& p_values, bool scale_ratios = true) {
-    facts_.features.assign(p_values.size(), "f");
+    facts_.features = std::vector<std::string>(p_values.size(), "f");
     Blocks evidence = Blocks::Zero(EvidenceForm(facts_, scale_ratios));
     evidence.Mutable("tested").setOnes();
     evidence.Mutable("count").setConstant(24);
@@ -112,7 +112,7 @@ TEST_F(EvidenceSummaryTest, Pooled_HasNoScaleRatio) {
 
 TEST_F(EvidenceSummaryTest, OtherForm_InvalidArgument) {
   const Blocks evidence = WithPValues({0.5, 0.5});
-  facts_.features.push_back("one more");
+  facts_.features = std::vector<std::string>(facts_.features.size() + 1, "f");
   EXPECT_THAT(Summarize(evidence, facts_),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("not that of this study: block 'tested' is 1 x 3")));
   EXPECT_THAT(Summarize(Blocks(), facts_), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("not that of this study")));

@@ -138,7 +138,7 @@ TEST(Design_RealCase, First12OfCmuAndOlin_DxIsConfounded) {
   std::map<std::string, const std::vector<std::string>*> values_of;
   for (const auto& row : thickness.rows) values_of[row[0]] = &row;
   StudyFacts facts;
-  facts.features.assign(thickness.header.begin() + 1, thickness.header.end());
+  facts.features = std::vector<std::string>(thickness.header.begin() + 1, thickness.header.end());
   facts.covariates = {{"age", "years", {}}, {"sex", "", {"F", "M"}}, {"dx", "", {"control", "autism"}}};
   facts.batches = {"CMU/all", "OLIN/all"};
   std::map<std::string, int> taken;

@@ -142,7 +142,9 @@ TEST_F(CombatFit, EstimatesThatDoNotConverge_NamesTheBatch) {
   StudyFacts facts;
   facts.batches = {"A/all", "B/all"};
   facts.release = Release::kPooled;
-  for (int f = 0; f < kFeatures; ++f) facts.features.push_back("f" + std::to_string(f));
+  std::vector<std::string> names;
+  for (int f = 0; f < kFeatures; ++f) names.push_back("f" + std::to_string(f));
+  facts.features = names;
   ASSERT_OK_AND_ASSIGN(const Question question, CombatMethod().Begin(facts));
   Summary own = Summary::Zero(question.form);
   own.Mutable("n")(0, 0) = kSubjects;

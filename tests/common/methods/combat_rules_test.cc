@@ -114,7 +114,7 @@ TEST(SmallBatches, ConstantInEveryOne_TouchesNoOtherFeature) {
     for (const BatchId& batch : study.facts.batches) Shrink(study, batch, 9);
     study.facts.options = CombatOptionsOf([](v1::CombatOptions& o) { o.set_small_batches(v1::SMALL_BATCHES_MEAN_ONLY); });
     SyntheticStudy without = study;
-    without.facts.features.pop_back();
+    without.facts.features = Without(without.facts.features, without.facts.features.size() - 1);
     for (Row& row : without.rows) row.values.pop_back();
     for (Row& row : study.rows) row.values.back() = row.batch < "site11" ? 2.7 : 3.1;
     ASSERT_OK_AND_ASSIGN(const FoldResult result, RunRows(CombatMethod(), study.facts, study.rows));
@@ -321,9 +321,9 @@ TEST(Nonparametric, ManyFeatures_RefusedUnlessForced) {
   StudyFacts facts;
   facts.batches = {"A/all", "B/all"};
   facts.options = CombatOptionsOf([](v1::CombatOptions& o) { o.set_prior(v1::PRIOR_NONPARAMETRIC); });
-  facts.features.assign(20000, "f");
+  facts.features = std::vector<std::string>(20000, "f");
   EXPECT_OK(CombatMethod().Begin(facts));
-  facts.features.push_back("f");
+  facts.features = std::vector<std::string>(20001, "f");
   EXPECT_THAT(CombatMethod().Begin(facts),
               StatusIs(kInvalid, AllOf(HasSubstr("20001"), HasSubstr("force_nonparametric: true"))));
   facts.options = CombatOptionsOf([](v1::CombatOptions& o) {
@@ -345,7 +345,7 @@ TEST(Options, ThatDoNotFitTheStudy_InvalidArgument) {
               StatusIs(kInvalid, AllOf(HasSubstr("reference_batch"), HasSubstr("NYU"), HasSubstr("site10/scanner0"))));
   EXPECT_THAT(with_reference("scanner0"), StatusIs(kInvalid, HasSubstr("ambiguous")));
   StudyFacts none = MakeSynthetic({}).facts;
-  none.features.clear();
+  none.features = {};
   EXPECT_THAT(CombatMethod().Begin(none), StatusIs(kInvalid, HasSubstr("no features")));
   none = MakeSynthetic({}).facts;
   none.batches.clear();

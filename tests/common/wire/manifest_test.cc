@@ -54,7 +54,7 @@ TEST(Manifest, Canonical_SameContentSameBytes) {
 TEST(Manifest, Facts_BatchesSortedById) {
   const StudyFacts facts = FactsOf(Good());
   EXPECT_THAT(facts.batches, ElementsAre("a-b/x", "a/x", "a/y"));
-  EXPECT_THAT(facts.features, ElementsAre("thickness", "area"));
+  EXPECT_THAT(facts.features.names(), ElementsAre("thickness", "area"));
   EXPECT_EQ(facts.min_batch_size, 10);
   EXPECT_EQ(facts.release, Release::kPerBatch);
   v1::CombatOptions options;

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef ATTUNE_SITE_AGENT_IMAGING_MASK_H_
+#define ATTUNE_SITE_AGENT_IMAGING_MASK_H_
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "site_agent/imaging/nifti.h"
+
+namespace attune {
+
+// Which voxels of a grid count: those where the mask's value is not 0, with x running fastest, then y, then z.
+class Mask {
+ public:
+  // Fails as ReadNifti does, and with InvalidArgument when a voxel is NaN, none counts, or the grid has more than 2^32.
+  static absl::StatusOr<Mask> Open(const std::string& path);
+
+  const NiftiHeader& header() const { return header_; }
+  const ImageGrid& grid() const { return header_.grid(); }
+  std::size_t voxels() const { return indices_.size(); }
+  std::span<const std::uint32_t> indices() const { return indices_; }
+  // Of the file's bytes.
+  const std::string& sha256() const { return sha256_; }
+
+ private:
+  Mask(NiftiHeader header, std::vector<std::uint32_t> indices, std::string sha256)
+      : header_(header), indices_(std::move(indices)), sha256_(std::move(sha256)) {}
+
+  NiftiHeader header_;
+  std::vector<std::uint32_t> indices_;
+  std::string sha256_;
+};
+
+}  // namespace attune
+
+#endif  // ATTUNE_SITE_AGENT_IMAGING_MASK_H_

@@ -3,9 +3,11 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <iterator>
 #include <limits>
+#include <thread>
 #include <utility>
 #include <variant>
 
@@ -102,6 +104,9 @@ absl::StatusOr<Answers> GatherAnswers(const StudyStatus& status, const RoundReco
   return answers;
 }
 
+// All of this machine: an outcome is computed alone, and everybody waits for it.
+int ComputingThreads() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
+
 // Whether what the method gives can be sent: its values are finite.
 absl::Status CheckFinite(const std::variant<Question, Correction>& next) {
   if (const auto* question = std::get_if<Question>(&next)) return question->body.CheckFinite();
@@ -129,7 +134,7 @@ absl::StatusOr<std::vector<JournalEntry>> Follow(const StudyStatus& status, cons
                                                  const Question& question, const std::string& question_sha256,
                                                  const Answers& answers, const BlobStore& out) {
   const std::uint32_t round = question.round;
-  absl::StatusOr<std::variant<Question, Correction>> next = method.Next(facts, question, answers);
+  absl::StatusOr<std::variant<Question, Correction>> next = method.Next(facts, question, answers, ComputingThreads());
   if (EndsStudy(next.status())) return Failed(status, round, next.status());
   if (!next.ok()) return next.status();
   if (const absl::Status finite = CheckFinite(*next); !finite.ok()) return Failed(status, round, finite);

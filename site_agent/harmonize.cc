@@ -64,7 +64,7 @@ absl::StatusOr<Bundle> OpenOwn(const SiteStudy& study, std::uint32_t round) {
                     {.manifest_sha256 = study.held.sha256, .round = round});
 }
 
-absl::StatusOr<FittedModel> FitAll(const SiteStudy& study, bool has_own) {
+absl::StatusOr<FittedModel> FitAll(const SiteStudy& study, bool has_own, int threads) {
   const bool masked = study.held.manifest.has_aggregation();
   const std::uint32_t last = study.folder.LastAnsweredRound();
   if (masked ? !FileExists(study.folder.OwnPath(1)) : last == 0) {
@@ -96,7 +96,7 @@ absl::StatusOr<FittedModel> FitAll(const SiteStudy& study, bool has_own) {
     if (study.facts.release == Release::kPerBatch && !correction.by_batch.contains(batch)) {
       return absl::DataLossError(absl::StrCat("the correction has no part of batch '", batch, "'"));
     }
-    ATTUNE_ASSIGN_OR_RETURN(models[batch], study.method->Fit(study.facts, correction, batch, part->second));
+    ATTUNE_ASSIGN_OR_RETURN(models[batch], study.method->Fit(study.facts, correction, batch, part->second, threads));
   }
   return MakeFittedModel(study.held.manifest, study.held.sha256, std::move(models), correction.notes,
                          study.folder.File(kModelParameters));
@@ -152,7 +152,7 @@ absl::Status WriteHarmonized(const SiteData& data, const Method& method, const F
 absl::Status HarmonizeFromCorrection(const SiteStudy& study, const SiteTables& tables, bool has_own, const std::string& folder,
                                      const OutputType& output, bool force) {
   ATTUNE_RETURN_IF_ERROR(CheckBatchesAreRegistered(study, *tables.data));
-  ATTUNE_ASSIGN_OR_RETURN(const FittedModel model, FitAll(study, has_own));
+  ATTUNE_ASSIGN_OR_RETURN(const FittedModel model, FitAll(study, has_own, output.threads));
   if (IsComplete(folder, *tables.data, model)) return absl::OkStatus();
   ATTUNE_RETURN_IF_ERROR(CheckOutputFree(study, folder, force));
   v1::OutputClaim claim;

@@ -16,26 +16,72 @@ using Eigen::Index;
 using Eigen::MatrixXd;
 using Eigen::VectorXd;
 
-// RSS of y about the columns `kept` of x. Nothing when their scatter is singular.
-std::optional<double> Residual(const MatrixXd& xx, const VectorXd& xy, double yy, const std::vector<Index>& kept) {
-  const auto k = static_cast<Index>(kept.size());
-  MatrixXd sub_xx(k, k);
-  VectorXd sub_xy(k);
-  for (Index i = 0; i < k; ++i) {
-    sub_xy[i] = xy[kept[static_cast<std::size_t>(i)]];
-    for (Index j = 0; j < k; ++j) sub_xx(i, j) = xx(kept[static_cast<std::size_t>(i)], kept[static_cast<std::size_t>(j)]);
+// The columns `kept` of a design, ready to tell the residual sum of squares of any y about them. Nothing when their scatter is
+// singular.
+class Regression {
+ public:
+  static std::optional<Regression> Create(const MatrixXd& xx, const std::vector<Index>& kept) {
+    const auto k = static_cast<Index>(kept.size());
+    MatrixXd sub_xx(k, k);
+    for (Index i = 0; i < k; ++i) {
+      for (Index j = 0; j < k; ++j) sub_xx(i, j) = xx(kept[static_cast<std::size_t>(i)], kept[static_cast<std::size_t>(j)]);
+    }
+    std::optional<ScatterSolver> solver = ScatterSolver::Create(sub_xx);
+    if (!solver) return std::nullopt;
+    return Regression(kept, std::move(sub_xx), *std::move(solver));
   }
-  const std::optional<ScatterSolver> solver = ScatterSolver::Create(sub_xx);
-  if (!solver) return std::nullopt;
-  const VectorXd beta = solver->Solve(sub_xy);
-  return ResidualSumOfSquares(sub_xx.data(), sub_xy.data(), yy, beta.data(), k);
-}
+
+  // xy: of all columns.
+  double Residual(const VectorXd& xy, double yy) {
+    for (std::size_t i = 0; i < kept_.size(); ++i) xy_[static_cast<Index>(i)] = xy[kept_[i]];
+    solver_.SolveInto(xy_.data(), beta_.data());
+    return ResidualSumOfSquares(xx_.data(), xy_.data(), yy, beta_.data(), beta_.size());
+  }
+  // Of the last Residual.
+  const VectorXd& beta() const { return beta_; }
+
+ private:
+  Regression(const std::vector<Index>& kept, MatrixXd xx, ScatterSolver solver)
+      : kept_(kept), xx_(std::move(xx)), solver_(std::move(solver)), xy_(xx_.rows()), beta_(xx_.rows()) {}
+  std::vector<Index> kept_;
+  MatrixXd xx_;
+  ScatterSolver solver_;
+  VectorXd xy_;
+  VectorXd beta_;
+};
+
+// The designs of the tests. They are the same for all features that have the same people.
+struct Designs {
+  Designs(const ScatterSums& sums, Index d, Index p, const std::vector<Index>& all,
+          const std::vector<std::vector<Index>>& without)
+      : n(sums.count[d]) {
+    MatrixXd within_xx(p, p);
+    MatrixXd total_xx(p, p);
+    for (Index i = 0; i < p; ++i) {
+      for (Index j = 0; j < p; ++j) {
+        within_xx(i, j) = sums.xx_within(i + j * p, d);
+        total_xx(i, j) = within_xx(i, j) + sums.xx_between(i + j * p, d) - sums.x_shift(i, d) * sums.x_shift(j, d) / n;
+      }
+    }
+    within = Regression::Create(within_xx, all);
+    total = Regression::Create(total_xx, all);
+    for (const std::vector<Index>& columns : without) reduced.push_back(Regression::Create(within_xx, columns));
+  }
+  double n;
+  std::optional<Regression> within;
+  std::optional<Regression> total;
+  std::vector<std::optional<Regression>> reduced;  // by covariate that is left out
+};
 
 // Median over batches of |ln(s_b / s)| for feature f, with the slopes beta.
-double LogScaleRatio(const std::vector<Moments>& by_batch, Index f, const VectorXd& beta) {
+double LogScaleRatio(const std::vector<Moments>& by_batch, Index f, const VectorXd& beta, std::vector<double>* scratch) {
   const Index p = beta.size();
-  std::vector<double> rss;
-  std::vector<double> freedom;
+  std::vector<double>& rss = scratch[0];
+  std::vector<double>& freedom = scratch[1];
+  std::vector<double>& ratios = scratch[2];
+  rss.clear();
+  freedom.clear();
+  ratios.clear();
   double total_rss = 0;
   double total_freedom = 0;
   for (const Moments& batch : by_batch) {
@@ -46,11 +92,10 @@ double LogScaleRatio(const std::vector<Moments>& by_batch, Index f, const Vector
     total_rss += rss.back();
     total_freedom += freedom.back();
   }
-  std::vector<double> ratios;
   for (std::size_t b = 0; b < rss.size(); ++b) {
     if (rss[b] > 0) ratios.push_back(std::abs(0.5 * std::log((rss[b] / freedom[b]) / (total_rss / total_freedom))));
   }
-  return Median(ratios);
+  return MedianInPlace(ratios);
 }
 
 }  // namespace
@@ -128,46 +173,44 @@ void WriteFigures(const StudyFacts& facts, const std::string& phase, const Scatt
   auto covariate_f = evidence.Mutable(phase + "covariate_f");
   const bool scale_ratios = evidence.Has(phase + "log_scale_ratio");
 
+  std::optional<Designs> designs;
+  VectorXd within_xy(p);
+  VectorXd total_xy(p);
+  std::vector<double> scratch[3];
+  std::optional<Eigen::Map<MatrixXd>> log_scale_ratio;
+  if (scale_ratios) log_scale_ratio.emplace(evidence.Mutable(phase + "log_scale_ratio"));
   for (Index k = 0; k < sums.y_shift.size(); ++k) {
     const Index f = first + k;
     if (tested(0, f) == 0) continue;
     const Index d = sums.count.size() == 1 ? 0 : k;
-    const double n = sums.count[d];
+    if (!designs || d > 0) designs.emplace(sums, d, p, all, without);
+    const double n = designs->n;
     const double freedom = n - batches - static_cast<double>(p);
-    MatrixXd within_xx(p, p);
-    MatrixXd total_xx(p, p);
-    VectorXd within_xy(p);
-    VectorXd total_xy(p);
     for (Index i = 0; i < p; ++i) {
       within_xy[i] = sums.xy_within(i, k);
       total_xy[i] = within_xy[i] + sums.xy_between(i, k) - sums.x_shift(i, d) * sums.y_shift[k] / n;
-      for (Index j = 0; j < p; ++j) {
-        within_xx(i, j) = sums.xx_within(i + j * p, d);
-        total_xx(i, j) = within_xx(i, j) + sums.xx_between(i + j * p, d) - sums.x_shift(i, d) * sums.x_shift(j, d) / n;
-      }
     }
     const double total_yy = sums.yy_within[k] + sums.yy_between[k] - sums.y_shift[k] * sums.y_shift[k] / n;
-    const std::optional<double> full = Residual(within_xx, within_xy, sums.yy_within[k], all);
-    const std::optional<double> without_batch = Residual(total_xx, total_xy, total_yy, all);
-    if (!(freedom > 0) || !full || !without_batch || !(*full > 0)) {
+    const double full = designs->within ? designs->within->Residual(within_xy, sums.yy_within[k]) : 0;
+    if (!(freedom > 0) || !designs->total || !(full > 0)) {
       tested(0, f) = 0;
       continue;
     }
-    const double explained = std::max(*without_batch - *full, 0.0);
-    f_values(0, f) = batches > 1 ? (explained / (batches - 1)) / (*full / freedom) : 0;
-    eta(0, f) = explained / (explained + *full);
+    const double explained = std::max(designs->total->Residual(total_xy, total_yy) - full, 0.0);
+    f_values(0, f) = batches > 1 ? (explained / (batches - 1)) / (full / freedom) : 0;
+    eta(0, f) = explained / (explained + full);
     for (std::size_t c = 0; c < without.size(); ++c) {
       const auto q = static_cast<double>(columns.size() - without[c].size());
-      const std::optional<double> reduced = Residual(within_xx, within_xy, sums.yy_within[k], without[c]);
-      if (reduced) covariate_f(static_cast<Index>(c), f) = (std::max(*reduced - *full, 0.0) / q) / (*full / freedom);
+      if (!designs->reduced[c]) continue;
+      const double reduced = designs->reduced[c]->Residual(within_xy, sums.yy_within[k]);
+      covariate_f(static_cast<Index>(c), f) = (std::max(reduced - full, 0.0) / q) / (full / freedom);
     }
     bool finite = std::isfinite(f_values(0, f)) && std::isfinite(eta(0, f)) && covariate_f.col(f).allFinite();
     if (scale_ratios) {
-      const VectorXd beta = ScatterSolver::Create(within_xx)->Solve(within_xy);
-      auto log_scale_ratio = evidence.Mutable(phase + "log_scale_ratio");
-      log_scale_ratio(0, f) = LogScaleRatio(by_batch, k, beta);
-      finite = finite && std::isfinite(log_scale_ratio(0, f));
-      if (!finite) log_scale_ratio(0, f) = 0;
+      double& ratio = (*log_scale_ratio)(0, f);
+      ratio = LogScaleRatio(by_batch, k, designs->within->beta(), scratch);
+      finite = finite && std::isfinite(ratio);
+      if (!finite) ratio = 0;
     }
     if (finite) continue;
     tested(0, f) = f_values(0, f) = eta(0, f) = 0;

@@ -4,7 +4,11 @@
 #include <algorithm>
 #include <boost/math/distributions/fisher_f.hpp>
 #include <cmath>
+#include <functional>
+#include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -32,6 +36,38 @@ std::int64_t Rejected(std::vector<double> p_values) {
   return 0;
 }
 
+// F statistics of one test, with the degrees of freedom of each.
+struct FStatistics {
+  std::vector<double> f;
+  std::vector<double> freedom;  // of the denominator
+  double numerator = 0;
+};
+
+// The same count from the statistics. Where all have the same degrees of freedom, p falls as F grows, and few tails are needed:
+// with k hypotheses rejected at most, those with p <= k/m * rate can be, which is the next k, down to the one that stays.
+std::int64_t Rejected(FStatistics statistics) {
+  std::vector<double>& f = statistics.f;
+  if (f.empty()) return 0;
+  const double freedom = statistics.freedom.front();
+  const bool same = std::all_of(statistics.freedom.begin(), statistics.freedom.end(), [&](double d) { return d == freedom; });
+  if (!same) {
+    std::vector<double> p_values(f.size());
+    for (std::size_t i = 0; i < f.size(); ++i) p_values[i] = UpperTail(f[i], statistics.numerator, statistics.freedom[i]);
+    return Rejected(std::move(p_values));
+  }
+  std::sort(f.begin(), f.end(), std::greater<>());
+  const auto m = static_cast<double>(f.size());
+  auto end = f.end();
+  for (;;) {
+    const auto k = end - f.begin();
+    const double threshold = static_cast<double>(k) / m * kFalseDiscoveryRate;
+    const auto next = std::partition_point(
+        f.begin(), end, [&](double value) { return UpperTail(value, statistics.numerator, freedom) <= threshold; });
+    if (next == end) return static_cast<std::int64_t>(k);
+    end = next;
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<EvidenceSummary> Summarize(const Blocks& evidence, const StudyFacts& facts) {
@@ -54,27 +90,35 @@ absl::StatusOr<EvidenceSummary> Summarize(const Blocks& evidence, const StudyFac
     const auto f_values = evidence[phase + "f"];
     const auto eta = evidence[phase + "partial_eta_squared"];
     const auto covariate_f = evidence[phase + "covariate_f"];
-    std::vector<double> batch_p;
+    FStatistics of_batch{.numerator = batches - 1};
     std::vector<double> etas;
     std::vector<double> ratios;
-    std::vector<std::vector<double>> covariate_p(facts.covariates.size());
+    std::vector<FStatistics> of_covariate(facts.covariates.size());
+    for (std::size_t c = 0; c < of_covariate.size(); ++c) {
+      of_covariate[c].numerator = static_cast<double>(
+          std::count_if(columns.begin(), columns.end(), [&](const DesignColumn& column) { return column.covariate == c; }));
+    }
+    std::optional<Eigen::Map<const Eigen::MatrixXd>> log_scale_ratio;
+    if (scale_ratios) log_scale_ratio.emplace(evidence[phase + "log_scale_ratio"]);
     for (Index f = 0; f < features; ++f) {
       const double freedom = count(0, f) - batches - p;
       if (tested(0, f) == 0 || !(freedom > 0)) continue;
-      if (batches > 1) batch_p.push_back(UpperTail(f_values(0, f), batches - 1, freedom));
+      if (batches > 1) {
+        of_batch.f.push_back(f_values(0, f));
+        of_batch.freedom.push_back(freedom);
+      }
       etas.push_back(eta(0, f));
-      if (scale_ratios) ratios.push_back(evidence[phase + "log_scale_ratio"](0, f));
-      for (std::size_t c = 0; c < covariate_p.size(); ++c) {
-        const auto q = static_cast<double>(
-            std::count_if(columns.begin(), columns.end(), [&](const DesignColumn& column) { return column.covariate == c; }));
-        covariate_p[c].push_back(UpperTail(covariate_f(static_cast<Index>(c), f), q, freedom));
+      if (scale_ratios) ratios.push_back((*log_scale_ratio)(0, f));
+      for (std::size_t c = 0; c < of_covariate.size(); ++c) {
+        of_covariate[c].f.push_back(covariate_f(static_cast<Index>(c), f));
+        of_covariate[c].freedom.push_back(freedom);
       }
     }
     out.tested = static_cast<std::int64_t>(etas.size());
-    out.with_batch_effect = Rejected(batch_p);
+    out.with_batch_effect = Rejected(std::move(of_batch));
     out.median_partial_eta_squared = Median(etas);
     if (scale_ratios) out.median_scale_ratio = std::exp(Median(ratios));
-    for (const std::vector<double>& p_values : covariate_p) out.covariate_features.push_back(Rejected(p_values));
+    for (FStatistics& statistics : of_covariate) out.covariate_features.push_back(Rejected(std::move(statistics)));
   }
   return summary;
 }

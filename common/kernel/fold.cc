@@ -79,12 +79,12 @@ absl::StatusOr<FoldResult> RunInProcess(const Method& method, const StudyFacts& 
     }
     ATTUNE_ASSIGN_OR_RETURN(const Answers answers, AddUp(question.form, facts.release, by_batch));
     for (auto& [batch, summary] : by_batch) states[batch].earlier.push_back(std::move(summary));
-    ATTUNE_ASSIGN_OR_RETURN(auto outcome, method.Next(facts, question, answers));
+    ATTUNE_ASSIGN_OR_RETURN(auto outcome, method.Next(facts, question, answers, threads));
     if (std::holds_alternative<Correction>(outcome)) {
       FoldResult result{std::get<Correction>(std::move(outcome)), {}};
       for (const BatchId& batch : facts.batches) {
         ATTUNE_ASSIGN_OR_RETURN(result.models[batch],
-                                method.Fit(facts, result.correction, batch, states[batch].earlier.front()));
+                                method.Fit(facts, result.correction, batch, states[batch].earlier.front(), threads));
       }
       return result;
     }

@@ -106,8 +106,9 @@ class Method {
   // Coordinator. The next question, or the end. Fails with InvalidArgument when the question or an answer does not have the
   // form that it must have, and with FailedPrecondition when the data cannot be harmonized (naming columns, and under per_batch
   // batches).
+  // `threads` never changes a byte, here and in Fit.
   virtual absl::StatusOr<std::variant<Question, Correction>> Next(const StudyFacts& facts, const Question& question,
-                                                                  const Answers& answers) const = 0;
+                                                                  const Answers& answers, int threads = 1) const = 0;
 
   // Site. Fails with InvalidArgument when the question is not one of this method's.
   virtual absl::StatusOr<std::unique_ptr<Accumulator>> Answer(const StudyFacts& facts, const Question& question,
@@ -117,7 +118,7 @@ class Method {
   // Site, and coordinator under per_batch. The model of `batch` from the pooled parameters and the batch's own filled form of
   // round 1. When the correction holds this batch, it must agree with the fit to 1e-9: fails with DataLoss when it does not.
   virtual absl::StatusOr<BatchModel> Fit(const StudyFacts& facts, const Correction& correction, const BatchId& batch,
-                                         const Summary& own) const = 0;
+                                         const Summary& own, int threads = 1) const = 0;
 
   // Site. Writes the subject's F harmonized values; a missing value stays missing. Fails with InvalidArgument when sizes
   // differ.

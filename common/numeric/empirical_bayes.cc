@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -27,8 +28,15 @@ double VarianceOf(const ArrayXd& values, double mean) {
   return sum / static_cast<double>(values.size() - 1);
 }
 
-// |next - last| / last with the sign of `last`, as published; a value that stays where it is has not moved, even at 0.
-double SignedChange(double next, double last) { return next == last ? 0.0 : std::abs(next - last) / last; }
+// Features that one thread takes at a time.
+constexpr Index kTileFeatures = 8192;
+
+// Whether |next - last| / last, with the sign of `last` as published, is above kConvergence; a value that stays where it is has
+// not moved, even at 0.
+inline bool Moved(double next, double last) {
+  const double step = std::abs(next - last);
+  return (step > kConvergence * last) & !(last < 0) & (step > 0);
+}
 
 }  // namespace
 
@@ -49,23 +57,42 @@ BatchPrior EstimatePrior(const BatchEstimates& estimates) {
   return prior;
 }
 
-absl::StatusOr<ShrunkEstimates> ShrinkParametric(const BatchEstimates& estimates, const BatchPrior& prior) {
+absl::StatusOr<ShrunkEstimates> ShrinkParametric(const BatchEstimates& estimates, const BatchPrior& prior, int threads) {
   const Index features = estimates.gamma.size();
   ArrayXd g = estimates.gamma;
   ArrayXd d = estimates.delta2;
-  for (int iteration = 0; iteration < kMaxIterations; ++iteration) {
-    double change = -std::numeric_limits<double>::infinity();
-    for (Index f = 0; f < features; ++f) {
-      const double n = estimates.n[f];
-      const double g_next = (n * prior.tau2 * estimates.gamma[f] + d[f] * prior.gamma_bar) / (n * prior.tau2 + d[f]);
-      const double off = estimates.gamma[f] - g_next;
-      const double d_next =
-          prior.a == 0 ? prior.delta2_mean : (0.5 * (estimates.rss[f] + n * off * off) + prior.b) / (n / 2 + prior.a - 1);
-      change = std::max({change, SignedChange(g_next, g[f]), SignedChange(d_next, d[f])});
-      g[f] = g_next;
-      d[f] = d_next;
+  const Index tiles = (features + kTileFeatures - 1) / kTileFeatures;
+  std::vector<char> moved(static_cast<std::size_t>(tiles));
+  const auto update = [&](Index first, Index last) {
+    const double* gamma = estimates.gamma.data();
+    const double* rss = estimates.rss.data();
+    const double* count = estimates.n.data();
+    double* g_data = g.data();
+    double* d_data = d.data();
+    const bool point_mass = prior.a == 0;
+    int any = 0;
+    for (Index f = first; f < last; ++f) {
+      const double n = count[f];
+      const double g_last = g_data[f];
+      const double d_last = d_data[f];
+      const double g_next = (n * prior.tau2 * gamma[f] + d_last * prior.gamma_bar) / (n * prior.tau2 + d_last);
+      const double off = gamma[f] - g_next;
+      const double d_posterior = (0.5 * (rss[f] + n * off * off) + prior.b) / (n / 2 + prior.a - 1);
+      const double d_next = point_mass ? prior.delta2_mean : d_posterior;
+      any |= static_cast<int>(Moved(g_next, g_last)) | static_cast<int>(Moved(d_next, d_last));
+      g_data[f] = g_next;
+      d_data[f] = d_next;
     }
-    if (change <= kConvergence) return ShrunkEstimates{std::move(g), std::move(d)};
+    return any != 0;
+  };
+  for (int iteration = 0; iteration < kMaxIterations; ++iteration) {
+    ParallelFor(static_cast<std::size_t>(tiles), threads, [&](std::size_t tile) {
+      const Index first = static_cast<Index>(tile) * kTileFeatures;
+      moved[tile] = update(first, std::min(first + kTileFeatures, features)) ? 1 : 0;
+    });
+    if (std::none_of(moved.begin(), moved.end(), [](char m) { return m != 0; })) {
+      return ShrunkEstimates{std::move(g), std::move(d)};
+    }
   }
   return absl::FailedPreconditionError(
       absl::StrCat("the empirical Bayes estimates have not converged after ", kMaxIterations,

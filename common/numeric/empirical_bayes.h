@@ -39,7 +39,8 @@ inline constexpr double kConvergence = 1e-4;
 
 // The parametric posterior means, iterated together over all features until none moves by more than kConvergence relative to
 // its (signed) last value: the published stopping rule. Fails with FailedPrecondition after kMaxIterations.
-absl::StatusOr<ShrunkEstimates> ShrinkParametric(const BatchEstimates& estimates, const BatchPrior& prior);
+// `threads` never changes a byte.
+absl::StatusOr<ShrunkEstimates> ShrinkParametric(const BatchEstimates& estimates, const BatchPrior& prior, int threads = 1);
 
 // Location only: g = (tau2 gamma + gamma_bar) / (tau2 + 1), delta2 = 1.
 ShrunkEstimates ShrinkLocation(const BatchEstimates& estimates, const BatchPrior& prior);

@@ -60,8 +60,14 @@ std::optional<ScatterSolver> ScatterSolver::Create(const Eigen::Ref<const Eigen:
 }
 
 Eigen::VectorXd ScatterSolver::Solve(const Eigen::Ref<const Eigen::VectorXd>& b) const {
+  Eigen::VectorXd solution(scale_.size());
+  const Eigen::VectorXd right = b;
+  SolveInto(right.data(), solution.data());
+  return solution;
+}
+
+void ScatterSolver::SolveInto(const double* b, double* solution) const {
   const Index p = scale_.size();
-  Eigen::VectorXd solution(p);
   // Forward and back substitution as plain loops: p is small, and Eigen's own order depends on alignment.
   const auto& l = factor_.matrixLLT();
   for (Index i = 0; i < p; ++i) {
@@ -75,7 +81,6 @@ Eigen::VectorXd ScatterSolver::Solve(const Eigen::Ref<const Eigen::VectorXd>& b)
     solution[i] = value / l(i, i);
   }
   for (Index i = 0; i < p; ++i) solution[i] *= scale_[i];
-  return solution;
 }
 
 double ResidualSumOfSquares(const double* xx, const double* xy, double yy, const double* beta, Index p) {

@@ -39,6 +39,8 @@ class ScatterSolver {
 
   // xx^-1 b for one right side of p entries; the same bytes wherever b lies in memory.
   Eigen::VectorXd Solve(const Eigen::Ref<const Eigen::VectorXd>& b) const;
+  // The same, into p entries that the caller has; takes no memory.
+  void SolveInto(const double* b, double* solution) const;
 
  private:
   ScatterSolver(Eigen::VectorXd scale, Eigen::LLT<Eigen::MatrixXd> factor)

@@ -33,7 +33,7 @@ class FakeMethod : public Method {
   }
 
   absl::StatusOr<std::variant<Question, Correction>> Next(const StudyFacts& facts, const Question& question,
-                                                          const Answers& answers) const override {
+                                                          const Answers& answers, int) const override {
     const double n = answers.pooled["n"](0, 0);
     if (question.round == 1) {
       if (n < least_) return absl::FailedPreconditionError(absl::StrCat("fewer than ", least_, " subjects in all"));
@@ -61,7 +61,7 @@ class FakeMethod : public Method {
   }
 
   absl::StatusOr<BatchModel> Fit(const StudyFacts& facts, const Correction& correction, const BatchId& batch,
-                                 const Summary& own) const override {
+                                 const Summary& own, int) const override {
     BatchModel model{batch, Blocks::Zero({{.name = "shift", .rows = 1, .cols = Columns(facts)}}), {}};
     model.parameters.Mutable("shift") = correction.common["mean"] - own["sum"] / own["n"](0, 0);
     return model;

@@ -45,8 +45,9 @@ void NoteFlags(const StudyFacts& facts, const Summary& own, std::vector<std::str
   for (const auto& [flag, words] : kFlags) {
     if (!own.Has(flag)) continue;
     std::vector<std::string> features;
-    for (Index f = 0; f < own[flag].cols(); ++f) {
-      if (own[flag](0, f) > 0) features.push_back(facts.features[static_cast<std::size_t>(f)]);
+    const auto flags = own[flag];
+    for (Index f = 0; f < flags.cols(); ++f) {
+      if (flags(0, f) > 0) features.push_back(facts.features[static_cast<std::size_t>(f)]);
     }
     if (!features.empty()) notes->push_back(absl::StrCat(words, JoinSome(features, 200)));
   }
@@ -96,10 +97,14 @@ absl::StatusOr<BatchModel> FitBatch(const StudyFacts& facts, const Setup& setup,
   NoteFlags(facts, own, &model.notes);
 
   std::vector<Index> usable;
+  usable.reserve(static_cast<std::size_t>(setup.features));
+  const auto status = common["status"];
+  const auto constant = own["constant"];
+  const auto empty = own[setup.missing ? "empty" : "constant"];
   for (Index f = 0; f < setup.features; ++f) {
-    if (StatusOf(common, f) != FeatureStatus::kAdjusted) continue;
+    if (status(0, f) != static_cast<double>(FeatureStatus::kAdjusted)) continue;
     // Such a feature's sums were not sent, so that no parameters can follow from them.
-    if (own["constant"](0, f) > 0 || (setup.missing && own["empty"](0, f) > 0)) {
+    if (constant(0, f) > 0 || empty(0, f) > 0) {
       return absl::InvalidArgumentError(absl::StrCat("batch '", batch, "': the pooled parameters adjust feature '",
                                                      facts.features[static_cast<std::size_t>(f)],
                                                      "', which this batch flagged as without variation or missing"));
@@ -155,7 +160,7 @@ absl::StatusOr<BatchModel> FitBatch(const StudyFacts& facts, const Setup& setup,
     } else if (mean_only) {
       shrunk = ShrinkLocation(estimates, prior);
     } else {
-      absl::StatusOr<ShrunkEstimates> parametric = ShrinkParametric(estimates, prior);
+      absl::StatusOr<ShrunkEstimates> parametric = ShrinkParametric(estimates, prior, threads);
       if (!parametric.ok()) return WithContext(parametric.status(), absl::StrCat("batch '", batch, "'"));
       shrunk = *std::move(parametric);
     }

@@ -41,7 +41,10 @@ class RoundOneAccumulator : public Accumulator {
     for (const double x : subject.covariates) {
       if (!std::isfinite(x)) return absl::InvalidArgumentError("a covariate is not finite");
     }
-    for (const double y : subject.values) {
+    // y - y is 0 for every finite y: one pass without branches, for nearly always nothing is wrong.
+    double sum = 0;
+    for (const double y : subject.values) sum += y - y;
+    for (const double y : sum == 0 ? std::span<const double>() : subject.values) {
       if (std::isfinite(y) || (setup_.missing && std::isnan(y))) continue;
       return absl::InvalidArgumentError(std::isnan(y) ? "a feature is missing, and the study does not allow it (missing: allow)"
                                                       : "a feature is infinite");
@@ -136,7 +139,7 @@ class Combat : public Method {
   }
 
   absl::StatusOr<std::variant<Question, Correction>> Next(const StudyFacts& facts, const Question& question,
-                                                          const Answers& answers) const override {
+                                                          const Answers& answers, int threads) const override {
     ATTUNE_ASSIGN_OR_RETURN(const Setup setup, combat::SetupOf(facts));
     ATTUNE_RETURN_IF_ERROR(CheckQuestion(facts, setup, question));
     if (answers.pooled.form() != question.form) {
@@ -152,7 +155,7 @@ class Combat : public Method {
       correction.notes = Notes(facts, setup, correction.common);
       return correction;
     }
-    ATTUNE_ASSIGN_OR_RETURN(correction.common, combat::FitPooledModel(facts, setup, answers.pooled, answers.by_batch));
+    ATTUNE_ASSIGN_OR_RETURN(correction.common, combat::FitPooledModel(facts, setup, answers.pooled, answers.by_batch, threads));
     if (!combat::CheckPooledModel(correction.common).ok()) {
       return absl::FailedPreconditionError(
           "the pooled parameters are too large to compute with; look for extreme values among the features and covariates");
@@ -160,12 +163,13 @@ class Combat : public Method {
     if (facts.release == Release::kPooled) return combat::EvidenceQuestion(setup, correction.common, answers.pooled);
     correction.notes = Notes(facts, setup, correction.common);
     for (const auto& [batch, summary] : answers.by_batch) {
-      ATTUNE_ASSIGN_OR_RETURN(const BatchModel model, combat::FitBatch(facts, setup, correction.common, batch, summary, 1));
+      ATTUNE_ASSIGN_OR_RETURN(const BatchModel model,
+                              combat::FitBatch(facts, setup, correction.common, batch, summary, threads));
       correction.by_batch[batch] = combat::CorrectionOfBatch(model, setup);
       for (const std::string& note : model.notes) correction.batch_notes.push_back(absl::StrCat(batch, ": ", note));
     }
-    correction.evidence =
-        combat::EvidencePerBatch(facts, setup, correction.common, answers.pooled, answers.by_batch, correction.by_batch);
+    correction.evidence = combat::EvidencePerBatch(facts, setup, correction.common, answers.pooled, answers.by_batch,
+                                                   correction.by_batch, threads);
     return correction;
   }
 
@@ -186,7 +190,7 @@ class Combat : public Method {
   }
 
   absl::StatusOr<BatchModel> Fit(const StudyFacts& facts, const Correction& correction, const BatchId& batch,
-                                 const Summary& own) const override {
+                                 const Summary& own, int threads) const override {
     ATTUNE_ASSIGN_OR_RETURN(const Setup setup, combat::SetupOf(facts));
     if (const Form form = combat::PooledModelForm(setup); correction.common.form() != form) {
       return absl::InvalidArgumentError(absl::StrCat("the correction: ", DescribeDifference(form, correction.common.form())));
@@ -196,7 +200,7 @@ class Combat : public Method {
     }
     if (absl::Status checked = combat::CheckPooledModel(correction.common); !checked.ok())
       return WithContext(checked, "the correction");
-    ATTUNE_ASSIGN_OR_RETURN(BatchModel model, combat::FitBatch(facts, setup, correction.common, batch, own, 1));
+    ATTUNE_ASSIGN_OR_RETURN(BatchModel model, combat::FitBatch(facts, setup, correction.common, batch, own, threads));
     const auto given = correction.by_batch.find(batch);
     if (given != correction.by_batch.end()) {
       const Blocks expected = combat::CorrectionOfBatch(model, setup);
@@ -254,8 +258,9 @@ class Combat : public Method {
   static std::vector<std::string> Notes(const StudyFacts& facts, const Setup& setup, const Blocks& common) {
     std::vector<std::string> notes = combat::NotesOnFeatures(facts, common);
     Index usable = 0;
+    const auto status = common["status"];
     for (Index f = 0; f < setup.features; ++f)
-      usable += combat::StatusOf(common, f) == combat::FeatureStatus::kAdjusted ? 1 : 0;
+      usable += status(0, f) == static_cast<double>(combat::FeatureStatus::kAdjusted) ? 1 : 0;
     if (usable < combat::kFewestFeaturesForPrior && setup.options.prior() != v1::PRIOR_NONE) {
       notes.push_back(absl::StrCat("no empirical Bayes: it needs at least ", combat::kFewestFeaturesForPrior,
                                    " usable features, and there are ", usable));

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/parallel.h"
 #include "common/base/status.h"
 #include "common/evidence/site_effect.h"
 #include "common/methods/combat/batch_fit.h"
@@ -67,12 +68,13 @@ void WriteDesignSums(const ScatterSums& sums, const Eigen::ArrayXd& x_centre, Su
 
 void WriteFeatureSums(const std::string& phase, const ScatterSums& sums, const Blocks& common, Summary& out) {
   const auto sigma = common["sigma"];
+  const auto status = common["status"];
   const auto write = [&](const char* name, const Eigen::ArrayXXd& values, int power) {
     auto block = out.Mutable(phase + name);
     for (Index f = 0; f < block.cols(); ++f) {
       // What a feature that is left as it is adds is not asked for: its block of round 1 was zeroed where it is constant, but
       // not in the other batches.
-      if (StatusOf(common, f) != FeatureStatus::kAdjusted) continue;
+      if (status(0, f) != static_cast<double>(FeatureStatus::kAdjusted)) continue;
       const double unit = power == 1 ? sigma(0, f) : sigma(0, f) * sigma(0, f);
       for (Index i = 0; i < block.rows(); ++i) block(i, f) = WithoutNoise(values(i, f) / unit, 1);
     }
@@ -115,7 +117,9 @@ Eigen::ArrayXd XCentre(const Setup& setup, const Blocks& common, const Summary& 
 Blocks EmptyEvidence(const StudyFacts& facts, const Setup& setup, const Blocks& common, bool scale_ratios, double batches) {
   Blocks evidence = Blocks::Zero(EvidenceForm(facts, scale_ratios));
   auto tested = evidence.Mutable("tested");
-  for (Index f = 0; f < setup.features; ++f) tested(0, f) = StatusOf(common, f) == FeatureStatus::kAdjusted ? 1 : 0;
+  const auto status = common["status"];
+  for (Index f = 0; f < setup.features; ++f)
+    tested(0, f) = status(0, f) == static_cast<double>(FeatureStatus::kAdjusted) ? 1 : 0;
   evidence.Mutable("batches")(0, 0) = batches;
   evidence.Mutable("subjects")(0, 0) = common["n"](0, 0);
   return evidence;
@@ -135,8 +139,10 @@ LocationScale CorrectionOf(const Setup& setup, const Blocks& common, const Batch
   LocationScale correction{row(common, "alpha"), common["beta"].middleCols(first, count).array(),
                            row(common, "sigma"), row(own, "gamma"),
                            row(own, "delta2"),   Eigen::ArrayXd::Zero(count)};
+  const auto status = common["status"];
   for (Index k = 0; k < count; ++k) {
-    correction.adjusted[k] = StatusOf(common, first + k) == FeatureStatus::kAdjusted && batch != setup.reference ? 1 : 0;
+    correction.adjusted[k] =
+        status(0, first + k) == static_cast<double>(FeatureStatus::kAdjusted) && batch != setup.reference ? 1 : 0;
   }
   return correction;
 }
@@ -144,12 +150,14 @@ LocationScale CorrectionOf(const Setup& setup, const Blocks& common, const Batch
 }  // namespace
 
 Blocks EvidencePerBatch(const StudyFacts& facts, const Setup& setup, const Blocks& common, const Summary& pooled,
-                        const std::map<BatchId, Summary>& by_batch, const std::map<BatchId, Blocks>& corrections) {
+                        const std::map<BatchId, Summary>& by_batch, const std::map<BatchId, Blocks>& corrections, int threads) {
   const auto batches = static_cast<double>(by_batch.size());
   const Eigen::ArrayXd x_centre = XCentre(setup, common, pooled);
   const Eigen::ArrayXd y_centre = YCentre(pooled);
   Blocks evidence = EmptyEvidence(facts, setup, common, /*scale_ratios=*/true, batches);
-  for (Index first = 0; first < setup.features; first += kTileFeatures) {
+  const Index tiles = (setup.features + kTileFeatures - 1) / kTileFeatures;
+  ParallelFor(static_cast<std::size_t>(tiles), threads, [&](std::size_t tile) {
+    const Index first = static_cast<Index>(tile) * kTileFeatures;
     const Index count = std::min(kTileFeatures, setup.features - first);
     std::vector<Moments> before;
     std::vector<Moments> after;
@@ -164,7 +172,7 @@ Blocks EvidencePerBatch(const StudyFacts& facts, const Setup& setup, const Block
       WriteCount(sums, first, evidence);
       WriteFigures(facts, phase, sums, batches, moments, first, evidence);
     }
-  }
+  });
   return evidence;
 }
 

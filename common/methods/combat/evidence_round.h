@@ -16,7 +16,8 @@ namespace attune::combat {
 
 // per_batch: the figures, from all forms and models, in tiles of features.
 Blocks EvidencePerBatch(const StudyFacts& facts, const Setup& setup, const Blocks& common, const Summary& pooled,
-                        const std::map<BatchId, Summary>& by_batch, const std::map<BatchId, Blocks>& corrections);
+                        const std::map<BatchId, Summary>& by_batch, const std::map<BatchId, Blocks>& corrections,
+                        int threads = 1);
 
 // pooled: the question of round 2. Its body is the pooled model with the pooled means as centre.
 Question EvidenceQuestion(const Setup& setup, const Blocks& common, const Summary& pooled);

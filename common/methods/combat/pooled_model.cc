@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/base/parallel.h"
 #include "common/base/status.h"
 #include "common/base/text.h"
 #include "common/numeric/linear_model.h"
@@ -66,13 +67,8 @@ absl::Status RankError(const StudyFacts& facts, const Setup& setup, const RankPr
                    ". Leave such covariates out of the study file, merge their levels, or leave such batches out"));
 }
 
-// What one feature's parameters follow from.
-struct FeatureParameters {
-  FeatureStatus status = FeatureStatus::kAdjusted;
-  Eigen::VectorXd beta;
-  double alpha = 0;
-  double sigma = 1;
-};
+// Features that one thread takes at a time.
+constexpr Index kTileFeatures = 8192;
 
 }  // namespace
 
@@ -104,7 +100,7 @@ FeatureStatus StatusOf(const Blocks& common, Index feature) {
 }
 
 absl::StatusOr<Blocks> FitPooledModel(const StudyFacts& facts, const Setup& setup, const Summary& pooled,
-                                      const std::map<BatchId, Summary>& by_batch) {
+                                      const std::map<BatchId, Summary>& by_batch, int threads) {
   const Index p = setup.p;
   const double n = pooled["n"](0, 0);
   if (!(n >= 1)) return absl::InvalidArgumentError("the answers count no subject");
@@ -153,52 +149,61 @@ absl::StatusOr<Blocks> FitPooledModel(const StudyFacts& facts, const Setup& setu
     if (!common_solver) return absl::InvalidArgumentError("the answers' covariate scatter is not positive definite");
   }
 
-  const auto fit = [&](Index f) -> FeatureParameters {
-    FeatureParameters out;
-    const Index column = setup.missing ? f : 0;
-    if (constant(0, f) > 0) return {FeatureStatus::kConstant, {}, 0, 1};
-    if (setup.missing && pooled["empty"](0, f) > 0) return {FeatureStatus::kEmpty, {}, 0, 1};
-    const double* scatter = xx.data() + column * p * p;
-    std::optional<ScatterSolver> own_solver;
-    if (setup.missing) {
-      if (problems_of(f).none()) own_solver = ScatterSolver::Create(Eigen::Map<const Eigen::MatrixXd>(scatter, p, p));
-      if (!own_solver) return {FeatureStatus::kSingular, {}, 0, 1};
-    }
-    out.beta = (setup.missing ? *own_solver : *common_solver).Solve(xy.col(f));
-    const Summary& source = has_reference ? *reference : pooled;
-    const std::string& from = has_reference ? prefix : "";
-    const auto of = [&](const char* name) { return source[absl::StrCat(from, name)]; };
-    const double source_n = of("n")(0, 0);
-    out.alpha = of("y_sum")(0, f) / source_n;
-    for (Index i = 0; i < p; ++i) out.alpha -= of("x_sum")(i, column) / source_n * out.beta[i];
-    const double present = setup.missing ? of("count")(0, f) : source_n;
-    const double source_yy = of("yy")(0, f);
-    const double rss =
-        ResidualSumOfSquares(of("xx").data() + column * p * p, of("xy").data() + f * p, source_yy, out.beta.data(), p);
-    if (!(rss > kNoResidual * source_yy) || !(present > 0)) return {FeatureStatus::kNoResidualVariance, {}, 0, 1};
-    out.sigma = std::sqrt(rss / present);
-    return out;
-  };
+  const Summary& source = has_reference ? *reference : pooled;
+  const std::string& from = has_reference ? prefix : "";
+  const auto of = [&](const char* name) { return source[absl::StrCat(from, name)]; };
+  const double source_n = of("n")(0, 0);
+  const auto source_x_sum = of("x_sum");
+  const auto source_xx = of("xx");
+  const auto source_y_sum = of("y_sum");
+  const auto source_xy = of("xy");
+  const auto source_yy = of("yy");
+  const auto source_count = of(setup.missing ? "count" : "n");
+  const auto empty = pooled[setup.missing ? "empty" : "constant"];
 
-  // With missing values every feature may turn out singular; when all do, the covariates are at fault, not the features.
   Blocks common = Blocks::Zero(PooledModelForm(setup));
   common.Mutable("n")(0, 0) = n;
   auto alpha = common.Mutable("alpha");
   auto beta = common.Mutable("beta");
   auto sigma = common.Mutable("sigma");
   auto status = common.Mutable("status");
+  const auto fit = [&](Index f, double* slopes) -> FeatureStatus {
+    const Index column = setup.missing ? f : 0;
+    if (constant(0, f) > 0) return FeatureStatus::kConstant;
+    if (setup.missing && empty(0, f) > 0) return FeatureStatus::kEmpty;
+    std::optional<ScatterSolver> own_solver;
+    if (setup.missing) {
+      const double* scatter = xx.data() + column * p * p;
+      if (problems_of(f).none()) own_solver = ScatterSolver::Create(Eigen::Map<const Eigen::MatrixXd>(scatter, p, p));
+      if (!own_solver) return FeatureStatus::kSingular;
+    }
+    (setup.missing ? *own_solver : *common_solver).SolveInto(xy.data() + f * p, slopes);
+    double intercept = source_y_sum(0, f) / source_n;
+    for (Index i = 0; i < p; ++i) intercept -= source_x_sum(i, column) / source_n * slopes[i];
+    const double present = setup.missing ? source_count(0, f) : source_n;
+    const double yy = source_yy(0, f);
+    const double rss = ResidualSumOfSquares(source_xx.data() + column * p * p, source_xy.data() + f * p, yy, slopes, p);
+    if (!(rss > kNoResidual * yy) || !(present > 0)) return FeatureStatus::kNoResidualVariance;
+    sigma(0, f) = std::sqrt(rss / present);
+    alpha(0, f) = intercept;
+    std::copy(slopes, slopes + p, beta.data() + f * p);
+    return FeatureStatus::kAdjusted;
+  };
+  const Index tiles = (setup.features + kTileFeatures - 1) / kTileFeatures;
+  ParallelFor(static_cast<std::size_t>(tiles), threads, [&](std::size_t tile) {
+    std::vector<double> slopes(static_cast<std::size_t>(p));
+    const Index first = static_cast<Index>(tile) * kTileFeatures;
+    for (Index f = first; f < std::min(first + kTileFeatures, setup.features); ++f) {
+      sigma(0, f) = 1;
+      status(0, f) = static_cast<double>(fit(f, slopes.data()));
+    }
+  });
+  // With missing values every feature may turn out singular; when all do, the covariates are at fault, not the features.
   std::optional<Index> singular;
   bool any_regular = false;
   for (Index f = 0; f < setup.features; ++f) {
-    const FeatureParameters feature = fit(f);
-    status(0, f) = static_cast<double>(feature.status);
-    sigma(0, f) = feature.sigma;
-    if (feature.status == FeatureStatus::kSingular) singular = f;
-    if (feature.status == FeatureStatus::kAdjusted) {
-      any_regular = true;
-      alpha(0, f) = feature.alpha;
-      beta.col(f) = feature.beta;
-    }
+    any_regular |= status(0, f) == static_cast<double>(FeatureStatus::kAdjusted);
+    if (status(0, f) == static_cast<double>(FeatureStatus::kSingular)) singular = f;
   }
   if (!any_regular && singular) return RankError(facts, setup, problems_of(*singular), pooled, by_batch, *singular);
   return common;
@@ -215,8 +220,9 @@ std::vector<std::string> NotesOnFeatures(const StudyFacts& facts, const Blocks& 
   std::vector<std::string> notes;
   for (const auto& [reason, words] : kReasons) {
     std::vector<std::string> features;
-    for (Index f = 0; f < static_cast<Index>(facts.features.size()); ++f) {
-      if (StatusOf(common, f) == reason) features.push_back(facts.features[static_cast<std::size_t>(f)]);
+    const auto status = common["status"];
+    for (Index f = 0; f < status.cols(); ++f) {
+      if (status(0, f) == static_cast<double>(reason)) features.push_back(facts.features[static_cast<std::size_t>(f)]);
     }
     if (features.empty()) continue;
     notes.push_back(absl::StrCat(features.size(), features.size() == 1 ? " feature is" : " features are",

@@ -34,7 +34,7 @@ Form PooledModelForm(const Setup& setup);
 // known; and when the reference batch is smaller than min_batch_size: too few to move all others to. The message is for every
 // site, and so has no batch's values.
 absl::StatusOr<Blocks> FitPooledModel(const StudyFacts& facts, const Setup& setup, const Summary& pooled,
-                                      const std::map<BatchId, Summary>& by_batch);
+                                      const std::map<BatchId, Summary>& by_batch, int threads = 1);
 
 // Whether the values of a pooled model that was received can be computed with: finite, sigma > 0, each status a known one.
 // `blocks` has the blocks of PooledModelForm, and may have more. Fails with InvalidArgument.

@@ -32,7 +32,7 @@ struct ImageRow {
 class ImageData final : public SiteData {
  public:
   // Reads participants.tsv, the mask and every image's header, and digests every file. Fails as SiteData::Open says, with
-  // NotFound, InvalidArgument or DataLoss naming the image where its file cannot be read or its grid is not the mask's.
+  // NotFound or InvalidArgument naming the image where its file cannot be read or its grid is not the mask's.
   static absl::StatusOr<std::unique_ptr<ImageData>> Open(const v1::SiteConfig& site, const v1::StudyConfig& study,
                                                          const SiteDataOptions& options);
 
@@ -44,7 +44,7 @@ class ImageData final : public SiteData {
   const std::vector<v1::FileDigest>& inputs() const override { return inputs_; }
 
   // Reads `threads` images at once, ahead of `visit`. Besides what Cohort says, fails with InvalidArgument when a voxel of the
-  // mask is infinite, or NaN where the study allows no missing values, and with DataLoss when an image is damaged or was
+  // mask is infinite, or NaN where the study allows no missing values, or an image is damaged, and with DataLoss when one was
   // changed since the data were opened; the message names the file.
   absl::Status ForEach(absl::FunctionRef<absl::Status(const Subject&)> visit) const override;
 

@@ -56,14 +56,14 @@ struct NiftiImage {
   std::vector<char> file;    // scratch
 };
 
-// Reads no more than the beginning of the file. Fails with NotFound when it cannot be opened, and with InvalidArgument or
-// DataLoss, naming the file, what was expected and what to do: no NIfTI of one file, more than one volume, sizes, spacings,
+// Reads no more than the beginning of the file. Fails with NotFound when it cannot be opened, and with InvalidArgument,
+// naming the file, what was expected and what to do: no NIfTI of one file, more than one volume, sizes, spacings,
 // slopes or matrices that cannot be, a voxel type that is no real number, two matrices that contradict each other, damaged
 // compression.
 absl::StatusOr<NiftiHeader> ReadNiftiHeader(const std::string& path);
 
 // Reads the whole file. Fails as ReadNiftiHeader does, with InvalidArgument when the grid is not the `expected` one (null:
-// any), and with DataLoss when the file has fewer or more bytes than its header says. Takes memory only for what the header and
+// any), or when the file has fewer or more bytes than its header says. Takes memory only for what the header and
 // `expected` agree on.
 absl::Status ReadNifti(const std::string& path, const ImageGrid* expected, NiftiImage* image);
 

@@ -35,7 +35,7 @@ absl::Status Invalid(const std::string& path, absl::string_view what) {
 }
 
 absl::Status Damaged(const std::string& path, absl::string_view what) {
-  return absl::DataLossError(absl::StrCat(path, ": ", what, "; copy or convert the image again"));
+  return absl::InvalidArgumentError(absl::StrCat(path, ": ", what, "; copy or convert the image again"));
 }
 
 bool IsGzip(const char* bytes, std::size_t size) {

@@ -29,7 +29,7 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using testing::StatusIs;
 constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
-constexpr auto kDamaged = absl::StatusCode::kDataLoss;
+constexpr auto kDamaged = absl::StatusCode::kInvalidArgument;  // exit code 3, as for all data of a site
 
 constexpr std::int64_t kSize[3] = {3, 4, 2};
 constexpr std::size_t kVoxels = 24;

@@ -92,8 +92,8 @@ absl::Status CheckIsNoInput(const SiteData& data, const std::string& folder) {
   for (const std::string& input : data.input_paths()) {
     for (const char* file : kFiles) {
       if (!std::filesystem::equivalent(input, PathIn(folder, file), ignored)) continue;
-      return absl::AlreadyExistsError(
-          absl::StrCat("the output would replace the file that is read, '", input, "'; choose another folder"));
+      return absl::AlreadyExistsError(absl::StrCat("the output would replace the ", data.images() == nullptr ? "table" : "file",
+                                                   " that is read, '", input, "'; choose another folder"));
     }
   }
   return absl::OkStatus();

@@ -20,7 +20,7 @@ TEST_F(FeatureRules, Join_SeveralTables) {
   site_.add_features("more.csv");
   folder_.Write("more.csv", "z,participant_id,w\n30,sub-3,q\n10,sub-1,q\n20,sub-2,q\n");
   ASSERT_OK_AND_ASSIGN(const auto data, Open());
-  EXPECT_THAT(data->features(), ElementsAre("x", "y", "z"));
+  EXPECT_THAT(data->features().names(), ElementsAre("x", "y", "z"));
   EXPECT_THAT(Subjects(*data), ElementsAre("sub-1 north/A fit | 10.5 0 | 1.1 2 10", "sub-2 north/A fit | 20 1 | 3 4 20",
                                            "sub-3 north/B fit | 30 0 | 5 6 30"));
   EXPECT_EQ(data->inputs().size(), 3u);
@@ -62,7 +62,7 @@ TEST_F(FeatureRules, Join_SameColumnInTwoTables) {
 TEST_F(FeatureRules, Star_SkipsTextAndWhatTheStudyUses) {
   Features("participant_id\tage\tx\tcomment\tempty\nsub-1\t1\t1\tgood\tn/a\nsub-2\t2\t2\tNA\tn/a\nsub-3\t3\t3\t\tn/a\n");
   ASSERT_OK_AND_ASSIGN(const auto data, Open());
-  EXPECT_THAT(data->features(), ElementsAre("x"));
+  EXPECT_THAT(data->features().names(), ElementsAre("x"));
   EXPECT_THAT(data->notes(), ElementsAre(HasSubstr("set aside, kept as they are: age"),
                                          HasSubstr("no numbers in these columns, kept as they are: comment, empty")));
 }
@@ -75,14 +75,14 @@ TEST_F(FeatureRules, Star_NoNumbersAtAll) {
 TEST_F(FeatureRules, Patterns_OrderOfTheTable) {
   Patterns({"y", "x*"});
   ASSERT_OK_AND_ASSIGN(const auto data, Open());
-  EXPECT_THAT(data->features(), ElementsAre("x", "y"));
+  EXPECT_THAT(data->features().names(), ElementsAre("x", "y"));
 }
 
 TEST_F(FeatureRules, Patterns_Glob) {
   Patterns({"?"});
   Features("participant_id\tx\txx\nsub-1\t1\t1\nsub-2\t2\t1\nsub-3\t3\tbad\n");  // xx is not looked at
   ASSERT_OK_AND_ASSIGN(const auto data, Open());
-  EXPECT_THAT(data->features(), ElementsAre("x"));
+  EXPECT_THAT(data->features().names(), ElementsAre("x"));
 }
 
 TEST_F(FeatureRules, Patterns_NameThatNoColumnHas) {
@@ -99,7 +99,7 @@ TEST_F(FeatureRules, Features_FrozenListGivesTheOrder) {
   options_.features = {"y", "x"};
   Features("participant_id\tx\textra\ty\nsub-1\t1\tbad\t2\nsub-2\t3\t3\t4\nsub-3\t5\t3\t6\n");
   ASSERT_OK_AND_ASSIGN(const auto data, Open());
-  EXPECT_THAT(data->features(), ElementsAre("y", "x"));
+  EXPECT_THAT(data->features().names(), ElementsAre("y", "x"));
   EXPECT_THAT(Subjects(*data)[0], HasSubstr("| 2 1"));
 }
 
@@ -175,12 +175,12 @@ TEST_F(FeatureRules, Missing_WholeColumn) {
   Features("participant_id\tx\ty\nsub-1\t1\t\nsub-2\t3\tn/a\nsub-3\t5\tNA\n");
   {
     ASSERT_OK_AND_ASSIGN(const auto data, Open());
-    EXPECT_THAT(data->features(), ElementsAre("x"));
+    EXPECT_THAT(data->features().names(), ElementsAre("x"));
   }
   Patterns({"*", "y"});
   {
     ASSERT_OK_AND_ASSIGN(const auto data, Open());
-    EXPECT_THAT(data->features(), ElementsAre("x", "y"));
+    EXPECT_THAT(data->features().names(), ElementsAre("x", "y"));
   }
   Patterns({"*"});
   options_.features = {"x", "y"};
@@ -191,7 +191,7 @@ TEST_F(FeatureRules, Mapping_RenamesAndConverts) {
   Map(R"(name: "thickness" column: "y" multiply_by: 0.5)");
   Patterns({"thickness", "x"});
   ASSERT_OK_AND_ASSIGN(const auto data, Open());
-  EXPECT_THAT(data->features(), ElementsAre("x", "thickness"));
+  EXPECT_THAT(data->features().names(), ElementsAre("x", "thickness"));
   EXPECT_THAT(Subjects(*data)[2], HasSubstr("| 5 3"));
   EXPECT_THAT(data->notes(), Contains(HasSubstr("'y' is the study's 'thickness'")));
 }

@@ -30,7 +30,7 @@ class FreeSurfer : public SiteDataTest {
 
 TEST_F(FreeSurfer, Merge_LeftAndRight) {
   ASSERT_OK_AND_ASSIGN(const auto data, Open());
-  EXPECT_THAT(data->features(), ElementsAre("lh_cuneus_thickness", "lh_MeanThickness_thickness", "rh_cuneus_thickness",
+  EXPECT_THAT(data->features().names(), ElementsAre("lh_cuneus_thickness", "lh_MeanThickness_thickness", "rh_cuneus_thickness",
                                             "rh_MeanThickness_thickness"));
   EXPECT_THAT(Subjects(*data),
               ElementsAre("sub-1 north/A fit | 10.5 0 | 1.9 2.4 1.8 2.2", "sub-2 north/A fit | 20 1 | 2.1 2.5 2.2 2.6",
@@ -61,7 +61,7 @@ TEST_F(FreeSurfer, Merge_TablesOfDifferentRuns) {
 TEST_F(FreeSurfer, WholeHead_NamedByTheStudy) {
   Patterns({"lh_*", "eTIV"});
   ASSERT_OK_AND_ASSIGN(const auto data, Open());
-  EXPECT_THAT(data->features(), ElementsAre("lh_cuneus_thickness", "lh_MeanThickness_thickness", "eTIV"));
+  EXPECT_THAT(data->features().names(), ElementsAre("lh_cuneus_thickness", "lh_MeanThickness_thickness", "eTIV"));
 }
 
 TEST_F(FreeSurfer, WholeHead_NotUnderAGlob) {
@@ -96,7 +96,7 @@ TEST_F(FreeSurfer, Aseg_SeparatedByBlanks) {
                 "Measure:volume  Left-Thalamus   BrainSegVol EstimatedTotalIntraCranialVol\n"
                 "sub-1  7000.5   1100 1600\nsub-2  7100   1000 1500\nsub-3  7200   1200 1700\n");
   ASSERT_OK_AND_ASSIGN(const auto data, Open());
-  EXPECT_THAT(data->features(), ElementsAre("Left-Thalamus"));
+  EXPECT_THAT(data->features().names(), ElementsAre("Left-Thalamus"));
   EXPECT_THAT(Subjects(*data)[0], HasSubstr("| 7000.5"));
 }
 
@@ -108,7 +108,7 @@ TEST_F(FreeSurfer, Aseg_EveryWholeHeadMeasureIsSetAside) {
                 "Measure:volume\tLeft-Thalamus\tBrainSegVol\tBrainSegVolNotVentSurf\tBrainSegVol-to-eTIV\tMaskVol-to-eTIV\n"
                 "sub-1\t7000.5\t1100\t900\t0.7\t1.1\nsub-2\t7100\t1000\t800\t0.6\t1.2\nsub-3\t7200\t1200\t950\t0.8\t1.3\n");
   ASSERT_OK_AND_ASSIGN(const auto data, Open());
-  EXPECT_THAT(data->features(), ElementsAre("Left-Thalamus", "MaskVol-to-eTIV"));
+  EXPECT_THAT(data->features().names(), ElementsAre("Left-Thalamus", "MaskVol-to-eTIV"));
 }
 
 TEST_F(FreeSurfer, SameNumberWrittenInTwoWays_IsTheSame) {

@@ -19,7 +19,7 @@ TEST_F(People, Open_OrderOfIdsAndDesign) {
   EXPECT_THAT(Subjects(*data), ElementsAre("sub-1 north/A fit | 10.5 0 | 1.1 2", "sub-2 north/A fit | 20 1 | 3 4",
                                            "sub-3 north/B fit | 30 0 | 5 6"));
   EXPECT_THAT(Counts(*data), ElementsAre("north/A 2 2 0", "north/B 1 1 0"));
-  EXPECT_THAT(data->features(), ElementsAre("x", "y"));
+  EXPECT_THAT(data->features().names(), ElementsAre("x", "y"));
   EXPECT_THAT(data->notes(), ElementsAre());
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A coordinator, or a site, that does not keep to the protocol of secure aggregation, at the level of a whole study. Attacks on
-// single messages: tests/common/security/aggregation_attacks_test.cc.
+// single messages: tests/common/security/aggregation_*_attacks_test.cc.
 #include <gtest/gtest.h>
 
 #include "attune/v1/aggregation.pb.h"

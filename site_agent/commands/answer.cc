@@ -37,7 +37,8 @@ absl::Status Answer(const Globals& globals, const Arguments& arguments) {
   }
   ATTUNE_ASSIGN_OR_RETURN(
       const SiteTables tables,
-      OpenHomeTables(globals, identity.site(), HeldStudyInput(study.folder, held.manifest.config()), study.facts.features));
+      OpenHomeTables(globals, identity.site(),
+                     HeldStudyInput(study.folder, held.manifest.config(), held.manifest.attachments()), study.facts.features));
   LogNotes(*tables.data);
   ATTUNE_ASSIGN_OR_RETURN(const std::string question, WriteFirstQuestion(study));
   absl::StatusOr<v1::UploadHeader> header = KeptAnswer(study, tables, 1, question);

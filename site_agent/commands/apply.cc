@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "common/base/digest.h"
 #include "common/base/files.h"
 #include "common/base/status.h"
 #include "common/base/text.h"
@@ -45,15 +44,11 @@ absl::StatusOr<FittedModel> ReadModel(const std::string& path) {
   return model;
 }
 
-// The mask lies beside the model; it must be the one that the model was fitted in.
-absl::StatusOr<std::string> MaskOf(const FittedModel& model, const std::string& model_path) {
+// The mask lies beside the model.
+std::string MaskOf(const FittedModel& model, const std::string& model_path) {
   if (model.file.voxels() == 0) return "";
   const std::string name = std::filesystem::path(model.file.mask().file()).filename().string();
-  const std::string path = (std::filesystem::path(model_path).parent_path() / name).string();
-  ATTUNE_ASSIGN_OR_RETURN(const std::string sha256, Sha256OfFile(path));
-  if (sha256 == model.file.mask().sha256()) return path;
-  return absl::InvalidArgumentError(
-      absl::StrCat("'", path, "' is not the mask that the model was fitted in: copy it again from where the model came from"));
+  return (std::filesystem::path(model_path).parent_path() / name).string();
 }
 
 std::vector<BatchId> KnownBatches(const FittedModel& model) {
@@ -108,9 +103,9 @@ absl::Status Apply(const Globals& globals, const Arguments& arguments) {
   }
   ATTUNE_ASSIGN_OR_RETURN(const v1::SiteConfig config, SiteConfigOf(arguments.tables));
   const std::vector<BatchId> known = KnownBatches(model);
-  ATTUNE_ASSIGN_OR_RETURN(const std::string mask, MaskOf(model, arguments.model));
   SiteDataOptions options{.features = FeaturesOf(model.file),
-                          .mask = mask,
+                          .mask = MaskOf(model, arguments.model),
+                          .mask_sha256 = model.file.mask().sha256(),
                           .threads = globals.Threads(),
                           .allow_harmonized_input = globals.force,
                           .for_apply = true};

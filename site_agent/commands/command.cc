@@ -31,8 +31,11 @@ void LogNotes(const SiteData& data) {
   for (const std::string& note : data.notes()) spdlog::info("{}", note);
 }
 
-StudyInput HeldStudyInput(const StudyFolder& folder, const v1::StudyConfig& config) {
-  return {config, config.features().has_images() ? folder.AttachmentPath(kMaskAttachment) : ""};
+StudyInput HeldStudyInput(const StudyFolder& folder, const v1::StudyConfig& config,
+                          const google::protobuf::RepeatedPtrField<v1::Attachment>& attachments) {
+  const v1::Attachment* mask = FindAttachment(attachments, kMaskAttachment);
+  if (mask == nullptr) return {config, "", ""};
+  return {config, folder.AttachmentPath(kMaskAttachment), mask->sha256()};
 }
 
 absl::StatusOr<StudyInput> ReadStudyInput(const std::string& study_file) {
@@ -50,11 +53,11 @@ absl::StatusOr<StudyInput> StudyInputOf(const Home& home, const std::string& stu
   if (FileExists(study)) return ReadStudyInput(study);
   if (!IsPlainName(study)) return absl::NotFoundError(absl::StrCat("there is no study file '", study, "'"));
   ATTUNE_ASSIGN_OR_RETURN(const StudyFolder folder, home.Study(study));
-  if (auto kept = folder.ReadStudy(); kept.ok()) return HeldStudyInput(folder, kept->config());
+  if (auto kept = folder.ReadStudy(); kept.ok()) return HeldStudyInput(folder, kept->config(), kept->attachments());
   ATTUNE_ASSIGN_OR_RETURN(const v1::AgentIdentity identity, home.ReadIdentity());
   ATTUNE_ASSIGN_OR_RETURN(const auto courier, Connect(home, identity, std::nullopt));
   ATTUNE_ASSIGN_OR_RETURN(const v1::GetStudyReply reply, AskForStudy(folder, study, courier.get()));
-  return HeldStudyInput(folder, reply.config());
+  return HeldStudyInput(folder, reply.config(), reply.attachments());
 }
 
 absl::StatusOr<SiteTables> OpenHomeTables(const Globals& globals, const std::string& site, const StudyInput& study,
@@ -65,6 +68,7 @@ absl::StatusOr<SiteTables> OpenHomeTables(const Globals& globals, const std::str
                      .folder = globals.dir,
                      .features = std::move(features),
                      .mask = study.mask,
+                     .mask_sha256 = study.mask_sha256,
                      .threads = globals.Threads(),
                      .allow_harmonized_input = globals.force});
 }

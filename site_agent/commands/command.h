@@ -73,13 +73,15 @@ void LogNotes(const SiteData& data);
 struct StudyInput {
   v1::StudyConfig config;
   std::string mask;
+  std::string mask_sha256;  // what that file must be, where the coordinator said; empty: any
 };
 // A study file, or a study by name: what this site has of it, else what the coordinator says.
 absl::StatusOr<StudyInput> StudyInputOf(const Home& home, const std::string& study);
 // The study of a file; its mask's path counts from the file's folder.
 absl::StatusOr<StudyInput> ReadStudyInput(const std::string& study_file);
 // A study of which this site has the files.
-StudyInput HeldStudyInput(const StudyFolder& folder, const v1::StudyConfig& config);
+StudyInput HeldStudyInput(const StudyFolder& folder, const v1::StudyConfig& config,
+                          const google::protobuf::RepeatedPtrField<v1::Attachment>& attachments);
 
 // The tables or images that the home's site.yaml names, in the terms of a study; `features` as in SiteDataOptions.
 absl::StatusOr<SiteTables> OpenHomeTables(const Globals& globals, const std::string& site, const StudyInput& study,

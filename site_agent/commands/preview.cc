@@ -79,9 +79,10 @@ absl::Status Preview(const Globals& globals, const Arguments& arguments) {
   ATTUNE_ASSIGN_OR_RETURN(const v1::GetStudyReply reply, AskForStudy(folder, arguments.study, courier.get()));
   ATTUNE_ASSIGN_OR_RETURN(HeldManifest held, ManifestOf(reply, identity, arguments.study));
   ATTUNE_ASSIGN_OR_RETURN(const SiteStudy study, MakeSiteStudy(home, identity.site(), std::move(held)));
-  ATTUNE_ASSIGN_OR_RETURN(
-      const SiteTables tables,
-      OpenHomeTables(globals, identity.site(), HeldStudyInput(folder, study.held.manifest.config()), study.facts.features));
+  ATTUNE_ASSIGN_OR_RETURN(const SiteTables tables, OpenHomeTables(globals, identity.site(),
+                                                                  HeldStudyInput(folder, study.held.manifest.config(),
+                                                                                 study.held.manifest.attachments()),
+                                                                  study.facts.features));
   LogNotes(*tables.data);
   ATTUNE_ASSIGN_OR_RETURN(const Question question, study.method->Begin(study.facts));
   const bool pooled = study.facts.release == Release::kPooled;

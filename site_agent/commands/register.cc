@@ -33,8 +33,9 @@ absl::Status Register(const Globals& globals, const Arguments& arguments) {
   ATTUNE_ASSIGN_OR_RETURN(const StudyFolder folder, home.Study(arguments.study));
   ATTUNE_ASSIGN_OR_RETURN(const auto courier, Connect(home, identity, PatienceOf(arguments.patience)));
   ATTUNE_ASSIGN_OR_RETURN(const v1::GetStudyReply reply, AskForStudy(folder, arguments.study, courier.get()));
-  ATTUNE_ASSIGN_OR_RETURN(const SiteTables tables,
-                          OpenHomeTables(globals, identity.site(), HeldStudyInput(folder, reply.config()), {}));
+  ATTUNE_ASSIGN_OR_RETURN(
+      const SiteTables tables,
+      OpenHomeTables(globals, identity.site(), HeldStudyInput(folder, reply.config(), reply.attachments()), {}));
   LogNotes(*tables.data);
   // What would be refused when the study runs is better said now.
   ATTUNE_RETURN_IF_ERROR(CheckBatchSizes(reply.config(), tables.data->batches()));

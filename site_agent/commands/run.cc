@@ -42,9 +42,10 @@ absl::Status Run(const Globals& globals, const Arguments& arguments) {
   ATTUNE_ASSIGN_OR_RETURN(const auto courier, Connect(home, identity, PatienceOf(arguments.patience)));
   ATTUNE_RETURN_IF_ERROR(FetchWhatThePolicyApproves(home, identity, arguments.study, courier.get()));
   ATTUNE_ASSIGN_OR_RETURN(const SiteStudy study, OpenApprovedStudy(home, identity.site(), arguments.study));
-  ATTUNE_ASSIGN_OR_RETURN(const SiteTables tables,
-                          OpenHomeTables(globals, identity.site(), HeldStudyInput(study.folder, study.held.manifest.config()),
-                                         study.facts.features));
+  ATTUNE_ASSIGN_OR_RETURN(const SiteTables tables, OpenHomeTables(globals, identity.site(),
+                                                                  HeldStudyInput(study.folder, study.held.manifest.config(),
+                                                                                 study.held.manifest.attachments()),
+                                                                  study.facts.features));
   LogNotes(*tables.data);
   RunOptions options{
       .output = arguments.output, .threads = globals.Threads(), .force = globals.force, .plain_sums = arguments.plain_sums};

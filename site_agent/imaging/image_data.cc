@@ -98,6 +98,11 @@ absl::StatusOr<std::unique_ptr<ImageData>> ImageData::Open(const v1::SiteConfig&
   ATTUNE_RETURN_IF_ERROR(CheckNotHarmonized(participants_path, options.allow_harmonized_input));
   absl::StatusOr<Mask> mask = Mask::Open(options.mask);
   if (!mask.ok()) return WithContext(mask.status(), "the study's mask");
+  if (!options.mask_sha256.empty() && options.mask_sha256 != mask->sha256()) {
+    return absl::InvalidArgumentError(absl::StrCat("the mask '", options.mask, "' is not the study's: its SHA-256 is ",
+                                                   mask->sha256(), ", expected ", options.mask_sha256,
+                                                   "; copy or fetch it again"));
+  }
   if (!options.features.empty() && options.features.size() != mask->voxels()) {
     return absl::InvalidArgumentError(absl::StrCat("the study has ", options.features.size(), " voxels, its mask '",
                                                    options.mask, "' has ", mask->voxels(), ": it is another file"));
@@ -184,16 +189,6 @@ absl::Status ImageData::Read(std::size_t row, NiftiImage* image, std::span<doubl
   return CheckValues(values, missing_allowed_, path);
 }
 
-Subject ImageData::SubjectOf(std::size_t row, std::span<const double> values) const {
-  const Person& who = people_.rows[row];
-  return {.id = who.id,
-          .person = who.id,
-          .batch = people_.batches[who.batch].batch,
-          .fit = who.fit,
-          .covariates = people_.CovariatesOfRow(row),
-          .values = values};
-}
-
 absl::Status ImageData::ForEach(absl::FunctionRef<absl::Status(const Subject&)> visit) const {
   std::vector<std::size_t> order;
   for (std::size_t row = 0; row < rows_.size(); ++row) {
@@ -210,7 +205,7 @@ absl::Status ImageData::ForEach(absl::FunctionRef<absl::Status(const Subject&)> 
         slot->values.resize(features_.size());
         return Read(order[i], &slot->image, slot->values);
       },
-      [&](std::size_t i, const Slot& slot) { return visit(SubjectOf(order[i], slot.values)); });
+      [&](std::size_t i, const Slot& slot) { return visit(people_.SubjectOf(order[i], slot.values)); });
 }
 
 }  // namespace attune

@@ -60,8 +60,6 @@ class ImageData final : public SiteData {
   // Reads one row's image into `image` and the values of its mask into `values` (as many as features). Thread-safe. Fails as
   // ForEach does.
   absl::Status Read(std::size_t row, NiftiImage* image, std::span<double> values) const;
-  // The row as a subject with these values, which it refers to.
-  Subject SubjectOf(std::size_t row, std::span<const double> values) const;
 
  private:
   ImageData(People people, Mask mask, const SiteDataOptions& options) : people_(std::move(people)), mask_(std::move(mask)) {

@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cmath>
@@ -139,11 +140,11 @@ class Writer {
     const ImageRow& image = data_.rows()[row];
     v1::Sidecar sidecar = sidecar_;
     sidecar.clear_notes();
-    sidecar.clear_subjects();
+    sidecar.set_subjects(1);
     sidecar.clear_subjects_excluded();
     sidecar.clear_inputs();
     sidecar.clear_batches();
-    sidecar.add_batches(data_.SubjectOf(row, {}).batch);
+    sidecar.add_batches(data_.people().SubjectOf(row, {}).batch);
     v1::FileDigest* input = sidecar.add_inputs();
     input->set_file(fs::path(image.path).filename().string());
     input->set_sha256(image.sha256);
@@ -170,7 +171,7 @@ class Writer {
     buffers->values.resize(data_.features().size());
     buffers->harmonized.resize(data_.features().size());
     ATTUNE_RETURN_IF_ERROR(data_.Read(row, &buffers->input, buffers->values));
-    ATTUNE_RETURN_IF_ERROR(apply_(data_.SubjectOf(row, buffers->values), buffers->harmonized));
+    ATTUNE_RETURN_IF_ERROR(apply_(data_.people().SubjectOf(row, buffers->values), buffers->harmonized));
     double sum = 0;
     for (std::size_t v = 0; v < buffers->values.size(); ++v) {
       // A missing value stays missing.

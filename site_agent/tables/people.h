@@ -33,6 +33,17 @@ struct People {
   std::span<const double> CovariatesOfRow(std::size_t row) const {
     return std::span<const double>(covariates).subspan(row * design_columns, design_columns);
   }
+
+  // The row with these values, which it refers to.
+  Subject SubjectOf(std::size_t row, std::span<const double> values) const {
+    const Person& who = rows[row];
+    return {.id = who.id,
+            .person = who.id,
+            .batch = batches[who.batch].batch,
+            .fit = who.fit,
+            .covariates = CovariatesOfRow(row),
+            .values = values};
+  }
 };
 
 // The column that identifies rows, "participant_id" unless site.yaml names another.

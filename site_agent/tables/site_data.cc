@@ -74,7 +74,7 @@ class TableSiteData final : public SiteData {
       if (people_.rows[person].excluded) continue;
       ATTUNE_ASSIGN_OR_RETURN(const JoinedRow row, ReadJoined(person));
       ATTUNE_RETURN_IF_ERROR(ReadValues(row, person, &values));
-      ATTUNE_RETURN_IF_ERROR(visit(SubjectOf(person, values)));
+      ATTUNE_RETURN_IF_ERROR(visit(people_.SubjectOf(person, values)));
     }
     return absl::OkStatus();
   }
@@ -115,16 +115,6 @@ class TableSiteData final : public SiteData {
       (*values)[f] = *value * column.factor;
     }
     return absl::OkStatus();
-  }
-
-  Subject SubjectOf(std::size_t person, const std::vector<double>& values) const {
-    const Person& who = people_.rows[person];
-    return {.id = who.id,
-            .person = who.id,
-            .batch = people_.batches[who.batch].batch,
-            .fit = who.fit,
-            .covariates = people_.CovariatesOfRow(person),
-            .values = values};
   }
 
   // Puts what `apply` made of `values` into the row's cells.
@@ -174,7 +164,7 @@ absl::StatusOr<TsvWriter> TableSiteData::StageTable(
       for (const std::size_t feature : columns_.features) row[feature] = FormatDouble(std::numeric_limits<double>::quiet_NaN());
     } else {
       ATTUNE_RETURN_IF_ERROR(ReadValues(row, person, &values));
-      const Subject subject = SubjectOf(person, values);
+      const Subject subject = people_.SubjectOf(person, values);
       ATTUNE_RETURN_IF_ERROR(apply(subject, std::span<double>(harmonized)));
       ATTUNE_RETURN_IF_ERROR(ReplaceFeatures(subject, harmonized, &row));
     }

@@ -30,6 +30,7 @@ struct SiteDataOptions {
   // select, in the order of the tables' columns, or all voxels of the mask.
   FeatureNames features;
   std::string mask;                     // images: the file of the study's mask
+  std::string mask_sha256;              // what it must be; empty: any
   int threads = 1;                      // images: that read at once
   bool allow_harmonized_input = false;  // --force: read a table that carries our sidecar
   bool for_apply = false;               // a model is applied: fit_on columns need not be there

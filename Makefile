@@ -13,9 +13,11 @@ build: setup
 	cmake --preset release -DATTUNE_BUILD_TESTS=OFF -DATTUNE_BUILD_BENCHMARKS=OFF
 	cmake --build --preset release --parallel $(JOBS)
 
-# A made-up consortium, harmonized by real processes over mTLS; shows the effects found against the true ones.
+# Made-up consortia, one of a table and one of images, harmonized by real processes over mTLS; shows the effects found against the true
+# ones.
 demo: build
 	build/release/bin/attune-simulate --demo --force --out build/demo
+	build/release/bin/attune-simulate --demo-images --force --out build/demo-images
 
 # Everything that CI runs: all tests optimized, all under ASan and UBSan, the threaded ones under TSan.
 test: setup

@@ -65,7 +65,7 @@ v1::ModelFile MakeModelFile(const v1::Manifest& manifest, const std::string& man
   file.set_method(manifest.method());
   *file.mutable_config() = manifest.config();
   *file.mutable_features() = manifest.features();
-  file.set_voxels(manifest.voxels());
+  if (manifest.voxels() > 0) file.set_voxels(manifest.voxels());
   for (const DesignColumn& column : DesignColumns(CovariatesOf(manifest.config()))) file.add_design_columns(column.name);
   for (const auto& [id, model] : models) {
     v1::BatchParameters* batch = file.add_batches();

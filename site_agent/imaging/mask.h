@@ -16,7 +16,7 @@ namespace attune {
 // Which voxels of a grid count: those where the mask's value is not 0, with x running fastest, then y, then z.
 class Mask {
  public:
-  // Fails as ReadNifti does, and with InvalidArgument when a voxel is NaN, none counts, or the grid has more than 2^32.
+  // Fails as ReadNifti does, and with InvalidArgument when a voxel is NaN or none counts.
   static absl::StatusOr<Mask> Open(const std::string& path);
 
   const NiftiHeader& header() const { return header_; }

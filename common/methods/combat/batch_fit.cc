@@ -102,7 +102,7 @@ absl::StatusOr<BatchModel> FitBatch(const StudyFacts& facts, const Setup& setup,
   const auto constant = own["constant"];
   const auto empty = own[setup.missing ? "empty" : "constant"];
   for (Index f = 0; f < setup.features; ++f) {
-    if (status(0, f) != static_cast<double>(FeatureStatus::kAdjusted)) continue;
+    if (!IsAdjusted(status(0, f))) continue;
     // Such a feature's sums were not sent, so that no parameters can follow from them.
     if (constant(0, f) > 0 || empty(0, f) > 0) {
       return absl::InvalidArgumentError(absl::StrCat("batch '", batch, "': the pooled parameters adjust feature '",

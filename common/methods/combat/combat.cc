@@ -259,8 +259,7 @@ class Combat : public Method {
     std::vector<std::string> notes = combat::NotesOnFeatures(facts, common);
     Index usable = 0;
     const auto status = common["status"];
-    for (Index f = 0; f < setup.features; ++f)
-      usable += status(0, f) == static_cast<double>(combat::FeatureStatus::kAdjusted) ? 1 : 0;
+    for (Index f = 0; f < setup.features; ++f) usable += combat::IsAdjusted(status(0, f)) ? 1 : 0;
     if (usable < combat::kFewestFeaturesForPrior && setup.options.prior() != v1::PRIOR_NONE) {
       notes.push_back(absl::StrCat("no empirical Bayes: it needs at least ", combat::kFewestFeaturesForPrior,
                                    " usable features, and there are ", usable));

@@ -74,7 +74,7 @@ void WriteFeatureSums(const std::string& phase, const ScatterSums& sums, const B
     for (Index f = 0; f < block.cols(); ++f) {
       // What a feature that is left as it is adds is not asked for: its block of round 1 was zeroed where it is constant, but
       // not in the other batches.
-      if (status(0, f) != static_cast<double>(FeatureStatus::kAdjusted)) continue;
+      if (!IsAdjusted(status(0, f))) continue;
       const double unit = power == 1 ? sigma(0, f) : sigma(0, f) * sigma(0, f);
       for (Index i = 0; i < block.rows(); ++i) block(i, f) = WithoutNoise(values(i, f) / unit, 1);
     }
@@ -107,7 +107,7 @@ Eigen::ArrayXd YCentre(const Summary& pooled) { return pooled["y_sum"].transpose
 Eigen::ArrayXd XCentre(const Setup& setup, const Blocks& common, const Summary& pooled) {
   Index column = 0;
   for (Index f = 0; setup.missing && f < setup.features; ++f) {
-    if (StatusOf(common, f) != FeatureStatus::kAdjusted) continue;
+    if (!IsAdjusted(common["status"](0, f))) continue;
     column = f;
     break;
   }
@@ -118,8 +118,7 @@ Blocks EmptyEvidence(const StudyFacts& facts, const Setup& setup, const Blocks& 
   Blocks evidence = Blocks::Zero(EvidenceForm(facts, scale_ratios));
   auto tested = evidence.Mutable("tested");
   const auto status = common["status"];
-  for (Index f = 0; f < setup.features; ++f)
-    tested(0, f) = status(0, f) == static_cast<double>(FeatureStatus::kAdjusted) ? 1 : 0;
+  for (Index f = 0; f < setup.features; ++f) tested(0, f) = IsAdjusted(status(0, f)) ? 1 : 0;
   evidence.Mutable("batches")(0, 0) = batches;
   evidence.Mutable("subjects")(0, 0) = common["n"](0, 0);
   return evidence;
@@ -141,8 +140,7 @@ LocationScale CorrectionOf(const Setup& setup, const Blocks& common, const Batch
                            row(own, "delta2"),   Eigen::ArrayXd::Zero(count)};
   const auto status = common["status"];
   for (Index k = 0; k < count; ++k) {
-    correction.adjusted[k] =
-        status(0, first + k) == static_cast<double>(FeatureStatus::kAdjusted) && batch != setup.reference ? 1 : 0;
+    correction.adjusted[k] = IsAdjusted(status(0, first + k)) && batch != setup.reference ? 1 : 0;
   }
   return correction;
 }

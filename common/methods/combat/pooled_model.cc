@@ -95,10 +95,6 @@ absl::Status CheckPooledModel(const Blocks& blocks) {
   return absl::OkStatus();
 }
 
-FeatureStatus StatusOf(const Blocks& common, Index feature) {
-  return static_cast<FeatureStatus>(static_cast<int>(common["status"](0, feature)));
-}
-
 absl::StatusOr<Blocks> FitPooledModel(const StudyFacts& facts, const Setup& setup, const Summary& pooled,
                                       const std::map<BatchId, Summary>& by_batch, int threads) {
   const Index p = setup.p;
@@ -202,7 +198,7 @@ absl::StatusOr<Blocks> FitPooledModel(const StudyFacts& facts, const Setup& setu
   std::optional<Index> singular;
   bool any_regular = false;
   for (Index f = 0; f < setup.features; ++f) {
-    any_regular |= status(0, f) == static_cast<double>(FeatureStatus::kAdjusted);
+    any_regular |= IsAdjusted(status(0, f));
     if (status(0, f) == static_cast<double>(FeatureStatus::kSingular)) singular = f;
   }
   if (!any_regular && singular) return RankError(facts, setup, problems_of(*singular), pooled, by_batch, *singular);

@@ -40,7 +40,8 @@ absl::StatusOr<Blocks> FitPooledModel(const StudyFacts& facts, const Setup& setu
 // `blocks` has the blocks of PooledModelForm, and may have more. Fails with InvalidArgument.
 absl::Status CheckPooledModel(const Blocks& blocks);
 
-FeatureStatus StatusOf(const Blocks& common, Eigen::Index feature);
+// An entry of the block "status".
+inline bool IsAdjusted(double status) { return status == static_cast<double>(FeatureStatus::kAdjusted); }
 
 // Sentences naming the features that are left as they are, by reason. They do not say in which batches: every site reads them.
 std::vector<std::string> NotesOnFeatures(const StudyFacts& facts, const Blocks& common);

@@ -129,7 +129,9 @@ class Nifti : public ::testing::Test {
     NiftiImage image;
     const absl::Status whole = ReadNifti(path, nullptr, &image);
     // What the beginning tells, the whole must tell too.
-    if (!header.ok()) EXPECT_EQ(whole, header);
+    if (!header.ok()) {
+      EXPECT_EQ(whole, header);
+    }
     return whole;
   }
   testing::TempFolder temp_;

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef ATTUNE_TESTS_END_TO_END_MASKED_VALUES_H_
+#define ATTUNE_TESTS_END_TO_END_MASKED_VALUES_H_
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "site_agent/imaging/mask.h"
+#include "site_agent/imaging/nifti.h"
+#include "tests/support/status_matchers.h"
+
+namespace attune::testing {
+
+// The values of an image's voxels in the mask.
+inline std::vector<double> MaskedValues(const std::string& path, const Mask& mask) {
+  NiftiImage image;
+  EXPECT_OK(ReadNifti(path, &mask.grid(), &image));
+  std::vector<double> values(mask.voxels());
+  Gather(image, mask.indices(), values);
+  return values;
+}
+
+}  // namespace attune::testing
+
+#endif  // ATTUNE_TESTS_END_TO_END_MASKED_VALUES_H_

@@ -80,6 +80,10 @@ class MappedFile {
 
   absl::string_view bytes() const { return {data_, size_}; }
 
+  // Lets go of the memory that these bytes of the file take (`part` of bytes(), its first and last page excepted); touched
+  // again, they come from the file.
+  void Evict(absl::string_view part) const;
+
  private:
   MappedFile(const char* data, std::size_t size) : data_(data), size_(size) {}
   const char* data_;

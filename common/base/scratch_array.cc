@@ -64,6 +64,11 @@ ScratchArray& ScratchArray::operator=(ScratchArray other) noexcept {
   return *this;
 }
 
+void ScratchArray::Evict() const {
+  // A shared mapping: what was written is the file's, whoever has it mapped.
+  if (mapped_bytes_ != 0) ::madvise(data_, mapped_bytes_, MADV_DONTNEED);
+}
+
 ScratchArray::~ScratchArray() {
   if (mapped_bytes_ != 0) {
     ::munmap(data_, mapped_bytes_);

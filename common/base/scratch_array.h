@@ -26,6 +26,9 @@ class ScratchArray {
   double* data() { return data_; }
   const double* data() const { return data_; }
   std::size_t size() const { return size_; }
+  // Lets go of the memory that values in a file take; touched again, they come from the file. Values stay as they are.
+  void Evict() const;
+
   operator std::span<const double>() const { return {data_, size_}; }
   operator std::span<double>() { return {data_, size_}; }
   double& operator[](std::size_t i) { return data_[i]; }

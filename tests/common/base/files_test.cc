@@ -178,6 +178,16 @@ TEST_F(Files, MappedFile_BytesAndLifetime) {
   EXPECT_EQ(empty->bytes(), "");
 }
 
+TEST_F(Files, MappedFile_EvictKeepsBytes) {
+  const std::string content(100000, 'x');
+  ASSERT_OK_AND_ASSIGN(const auto mapped, MappedFile::Open(folder_.Write("f", content)));
+  EXPECT_EQ(mapped->bytes(), content);
+  for (const std::size_t first : {std::size_t{0}, std::size_t{5000}, std::size_t{99999}, std::size_t{100000}}) {
+    mapped->Evict(mapped->bytes().substr(first));
+    EXPECT_EQ(mapped->bytes(), content);
+  }
+}
+
 TEST_F(Files, MappedFile_BadInput) {
   EXPECT_THAT(MappedFile::Open(folder_ / "none"), StatusIs(absl::StatusCode::kNotFound, _));
   EXPECT_THAT(MappedFile::Open(folder_.path()), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("not a regular file")));

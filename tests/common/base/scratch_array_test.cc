@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <unistd.h>
 
+#include <cstdint>
 #include <fstream>
 #include <string>
 #include <utility>
@@ -45,6 +47,29 @@ TEST(ScratchArray, Construct_NoFolderIsMemory) {
   EXPECT_FALSE(MapsScratch());
   array[kLarge - 1] = 5;
   EXPECT_EQ(array[kLarge - 1], 5);
+}
+
+// Pages of files that this process has in memory.
+std::int64_t FilePages() {
+  std::ifstream file("/proc/self/statm");
+  std::int64_t size = 0;
+  std::int64_t resident = 0;
+  std::int64_t shared = 0;
+  file >> size >> resident >> shared;
+  return shared;
+}
+
+TEST(ScratchArray, Evict_LetsGoOfMemoryAndKeepsValues) {
+  ScratchArray array(kLarge);
+  for (std::size_t i = 0; i < kLarge; ++i) array[i] = static_cast<double>(i);
+  const std::int64_t before = FilePages();
+  array.Evict();
+  EXPECT_LE(FilePages(), before - static_cast<std::int64_t>(kLarge * sizeof(double)) / ::sysconf(_SC_PAGESIZE) + 8);
+  for (std::size_t i = 0; i < kLarge; ++i) ASSERT_EQ(array[i], static_cast<double>(i));
+  ScratchArray small(3);
+  small[2] = 7;
+  small.Evict();
+  EXPECT_EQ(small[2], 7);
 }
 
 TEST(ScratchArray, Copy_SharesNothing) {

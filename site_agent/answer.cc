@@ -70,36 +70,50 @@ struct Judgement {
   std::vector<BatchSurvey> people;
 };
 
+// An approval of another manifest says nothing of this one.
+std::optional<v1::Approval> ApprovalOf(const SiteStudy& study) {
+  if (study.approval.has_value() && study.approval->manifest_sha256() == study.held.sha256) return study.approval;
+  return std::nullopt;
+}
+
 PlannedRelease PlannedReleaseOf(const SiteStudy& study) {
   PlannedRelease release{.study = study.name(), .manifest_sha256 = study.held.sha256};
-  // An approval of another manifest says nothing of this one.
-  if (study.approval.has_value() && study.approval->manifest_sha256() == study.held.sha256) {
-    release.override_reason = study.approval->override_ledger();
-  }
+  if (const auto approval = ApprovalOf(study)) release.override_reason = approval->override_ledger();
   return release;
 }
 
-absl::StatusOr<Judgement> Judge(const SiteStudy& study, const SiteTables& tables, const Question& question,
-                                const Ledger& ledger) {
+// What needs no look at people: judged before their data are read.
+std::vector<RuleResult> JudgeStudy(const SiteStudy& study, const SiteTables& tables, const Question& question) {
   const v1::StudyConfig& config = study.held.manifest.config();
-  const v1::SitePolicy& policy = study.policy;
-  std::optional<v1::Approval> approval = study.approval;
-  if (approval.has_value() && approval->manifest_sha256() != study.held.sha256) approval.reset();
-  Judgement judgement;
-  const SurveyOptions survey{.missing = config.method().combat().missing() == v1::MISSING_VALUES_ALLOW,
-                             .ledger_key = ledger.key()};
-  ATTUNE_ASSIGN_OR_RETURN(judgement.people,
-                          SurveyPeople(study.facts.covariates, study.facts.features.size(), *tables.data, survey));
-  const absl::Status missing = CheckMissing(config, policy, approval, study.facts.features, *tables.data);
-  if (!missing.ok() && !absl::IsPermissionDenied(missing)) return missing;
   const std::string at_least =
       absl::StrCat(config.method().combat().small_batches() == v1::SMALL_BATCHES_MEAN_ONLY ? 1 : MinBatchSizeOf(config));
-  judgement.rules = {
+  return {
       {"the question is the method's own", CheckQuestion(*study.method, study.facts, question)},
       {"the tables have the batches that were registered", CheckBatchesAreRegistered(study, *tables.data)},
       {absl::StrCat("the study: at least ", at_least, " subjects a batch"), CheckBatchSizes(config, tables.data->batches())},
-      SitesRule(policy, study.held.manifest),
-      ReferenceBatchRule(study.held.manifest, study.site, approval)};
+      SitesRule(study.policy, study.held.manifest),
+      ReferenceBatchRule(study.held.manifest, study.site, ApprovalOf(study))};
+}
+
+PeopleSurvey SurveyOf(const SiteStudy& study, const Ledger& ledger) {
+  const bool missing = study.held.manifest.config().method().combat().missing() == v1::MISSING_VALUES_ALLOW;
+  return PeopleSurvey(study.facts.covariates, study.facts.features.size(), {.missing = missing, .ledger_key = ledger.key()});
+}
+
+absl::StatusOr<std::vector<BatchSurvey>> Survey(const SiteStudy& study, const SiteTables& tables, const Ledger& ledger) {
+  PeopleSurvey survey = SurveyOf(study, ledger);
+  ATTUNE_RETURN_IF_ERROR(tables.data->ForEach([&](const Subject& subject) { return survey.Add(subject); }));
+  return std::move(survey).Finish();
+}
+
+absl::StatusOr<Judgement> Judge(const SiteStudy& study, const SiteTables& tables, const Question& question,
+                                const Ledger& ledger, std::vector<BatchSurvey> people) {
+  const v1::StudyConfig& config = study.held.manifest.config();
+  const v1::SitePolicy& policy = study.policy;
+  const std::optional<v1::Approval> approval = ApprovalOf(study);
+  Judgement judgement{JudgeStudy(study, tables, question), std::move(people)};
+  const absl::Status missing = CheckMissing(config, policy, approval, study.facts.features, *tables.data);
+  if (!missing.ok() && !absl::IsPermissionDenied(missing)) return missing;
   for (RuleResult& rule : JudgePolicy(policy, config, study.facts.features, judgement.people)) {
     judgement.rules.push_back(std::move(rule));
   }
@@ -110,17 +124,24 @@ absl::StatusOr<Judgement> Judge(const SiteStudy& study, const SiteTables& tables
   return judgement;
 }
 
-// Everything that is asked before a release, and then the release on record: before its first byte leaves.
-absl::Status PassGateAndRecord(const SiteStudy& study, const SiteTables& tables, const Question& question,
-                               std::vector<RuleResult>* judged) {
-  ATTUNE_RETURN_IF_ERROR(CheckApproved(study.name(), study.held.sha256, study.approval));
-  ATTUNE_ASSIGN_OR_RETURN(const Ledger ledger, Ledger::Open(study.ledger_folder));
-  ATTUNE_ASSIGN_OR_RETURN(const Judgement judgement, Judge(study, tables, question, ledger));
+// Judges, and puts the release on record: before its first byte leaves.
+absl::Status PassGateAndRecord(const SiteStudy& study, const SiteTables& tables, const Question& question, const Ledger& ledger,
+                               std::vector<BatchSurvey> people, std::vector<RuleResult>* judged) {
+  ATTUNE_ASSIGN_OR_RETURN(const Judgement judgement, Judge(study, tables, question, ledger, std::move(people)));
   if (judged != nullptr) *judged = judgement.rules;
   ATTUNE_RETURN_IF_ERROR(FirstBroken(judgement.rules));
   ATTUNE_RETURN_IF_ERROR(ledger.Record(PlannedReleaseOf(study), study.policy, judgement.people));
   CrashPoint("site.release_recorded");
   return absl::OkStatus();
+}
+
+// The same for what was computed before.
+absl::Status PassGateAgain(const SiteStudy& study, const SiteTables& tables, const Question& question,
+                           std::vector<RuleResult>* judged) {
+  ATTUNE_RETURN_IF_ERROR(CheckApproved(study.name(), study.held.sha256, study.approval));
+  ATTUNE_ASSIGN_OR_RETURN(const Ledger ledger, Ledger::Open(study.ledger_folder));
+  ATTUNE_ASSIGN_OR_RETURN(std::vector<BatchSurvey> people, Survey(study, tables, ledger));
+  return PassGateAndRecord(study, tables, question, ledger, std::move(people), judged);
 }
 
 // What this site keeps of the rounds before `round`.
@@ -144,7 +165,8 @@ absl::StatusOr<std::map<BatchId, SiteState>> EarlierRounds(const SiteStudy& stud
 
 absl::StatusOr<std::vector<RuleResult>> JudgeRules(const SiteStudy& study, const SiteTables& tables, const Question& question) {
   ATTUNE_ASSIGN_OR_RETURN(const Ledger ledger, Ledger::Open(study.ledger_folder));
-  ATTUNE_ASSIGN_OR_RETURN(Judgement judgement, Judge(study, tables, question, ledger));
+  ATTUNE_ASSIGN_OR_RETURN(std::vector<BatchSurvey> people, Survey(study, tables, ledger));
+  ATTUNE_ASSIGN_OR_RETURN(Judgement judgement, Judge(study, tables, question, ledger, std::move(people)));
   return std::move(judgement.rules);
 }
 
@@ -182,16 +204,43 @@ absl::StatusOr<v1::UploadHeader> KeptAnswer(const SiteStudy& study, const SiteTa
   ATTUNE_RETURN_IF_ERROR(CheckInputsUnchanged(study, tables));
   // Policy and approval may have been narrowed since.
   ATTUNE_ASSIGN_OR_RETURN(const Question question, KeptQuestion(study, round));
-  ATTUNE_RETURN_IF_ERROR(PassGateAndRecord(study, tables, question, judged));
+  ATTUNE_RETURN_IF_ERROR(PassGateAgain(study, tables, question, judged));
   ATTUNE_ASSIGN_OR_RETURN(const std::string sha256, Sha256OfFile(path));
   return HeaderOf(study, round, sha256);
 }
 
 namespace {
 
-absl::StatusOr<std::map<BatchId, Summary>> FillForms(const SiteStudy& study, const SiteTables& tables, const Question& question,
-                                                     const std::string& question_sha256, int threads,
-                                                     std::vector<RuleResult>* judged) {
+// A site's cohort, surveyed while something else goes through it: images are read once for both.
+class SurveyedCohort final : public Cohort {
+ public:
+  SurveyedCohort(const Cohort& cohort, PeopleSurvey* survey) : cohort_(cohort), survey_(survey) {}
+
+  absl::Status ForEach(absl::FunctionRef<absl::Status(const Subject&)> visit) const override {
+    const absl::Status status = cohort_.ForEach([&](const Subject& subject) {
+      ATTUNE_RETURN_IF_ERROR(survey_->Add(subject));
+      return visit(subject);
+    });
+    surveyed_ = status.ok();
+    return status;
+  }
+
+  // Whether everybody was looked at.
+  bool surveyed() const { return surveyed_; }
+
+ private:
+  const Cohort& cohort_;
+  PeopleSurvey* survey_;  // not owned
+  mutable bool surveyed_ = false;
+};
+
+struct FilledForms {
+  std::map<BatchId, Summary> by_batch;
+  std::string sha256;  // of the file that keeps them
+};
+
+absl::StatusOr<FilledForms> FillForms(const SiteStudy& study, const SiteTables& tables, const Question& question,
+                                      const std::string& question_sha256, int threads, std::vector<RuleResult>* judged) {
   ATTUNE_ASSIGN_OR_RETURN(const auto states, EarlierRounds(study, question.round));
   // What the question asks is settled before any data are read.
   ATTUNE_RETURN_IF_ERROR(CheckQuestion(*study.method, study.facts, question));
@@ -200,18 +249,37 @@ absl::StatusOr<std::map<BatchId, Summary>> FillForms(const SiteStudy& study, con
   ATTUNE_RETURN_IF_ERROR(
       CheckBody(*study.method, study.facts, question, first, state == states.end() ? SiteState() : state->second));
   ATTUNE_RETURN_IF_ERROR(CheckInputsUnchanged(study, tables));
-  ATTUNE_RETURN_IF_ERROR(PassGateAndRecord(study, tables, question, judged));
+  ATTUNE_RETURN_IF_ERROR(CheckApproved(study.name(), study.held.sha256, study.approval));
+  ATTUNE_RETURN_IF_ERROR(FirstBroken(JudgeStudy(study, tables, question)));
+
+  ATTUNE_ASSIGN_OR_RETURN(const Ledger ledger, Ledger::Open(study.ledger_folder));
+  PeopleSurvey survey = SurveyOf(study, ledger);
+  const SurveyedCohort cohort(*tables.data, &survey);
+  absl::StatusOr<std::map<BatchId, Summary>> filled =
+      AnswerQuestion(*study.method, study.facts, question, study.batches, cohort, states, threads);
+  std::vector<BatchSurvey> people;
+  if (cohort.surveyed()) {
+    people = std::move(survey).Finish();
+  } else {
+    ATTUNE_RETURN_IF_ERROR(filled.status());
+    ATTUNE_ASSIGN_OR_RETURN(people, Survey(study, tables, ledger));
+  }
+  // The gate speaks first: what it refuses, nobody needs to mend.
+  if (!filled.ok()) {
+    ATTUNE_ASSIGN_OR_RETURN(const Judgement judgement, Judge(study, tables, question, ledger, std::move(people)));
+    ATTUNE_RETURN_IF_ERROR(FirstBroken(judgement.rules));
+    return filled.status();
+  }
+  ATTUNE_RETURN_IF_ERROR(PassGateAndRecord(study, tables, question, ledger, std::move(people), judged));
   v1::AnsweredInputs inputs;
   inputs.set_manifest_sha256(study.held.sha256);
   inputs.mutable_files()->Add(tables.inputs.begin(), tables.inputs.end());
   ATTUNE_RETURN_IF_ERROR(study.folder.WriteInputs(inputs));
-
-  ATTUNE_ASSIGN_OR_RETURN(auto filled,
-                          AnswerQuestion(*study.method, study.facts, question, study.batches, *tables.data, states, threads));
-  ATTUNE_RETURN_IF_ERROR(
-      WriteAnswer(study.folder.OwnPath(question.round), BindingOf(study, question.round, question_sha256), filled).status());
+  FilledForms forms{*std::move(filled), ""};
+  ATTUNE_ASSIGN_OR_RETURN(forms.sha256, WriteAnswer(study.folder.OwnPath(question.round),
+                                                    BindingOf(study, question.round, question_sha256), forms.by_batch));
   CrashPoint("site.own_written");
-  return filled;
+  return forms;
 }
 
 }  // namespace
@@ -223,7 +291,7 @@ absl::Status KeepOwnForms(const SiteStudy& study, const SiteTables& tables, cons
   ATTUNE_ASSIGN_OR_RETURN(const Bundle own, OpenBundle(path, v1::BUNDLE_KIND_ANSWER, BindingOf(study, question.round)));
   if (own.header.question_sha256() != question_sha256) return AskedTwice(study, question.round, question_sha256, own);
   ATTUNE_RETURN_IF_ERROR(CheckInputsUnchanged(study, tables));
-  return PassGateAndRecord(study, tables, question, judged);
+  return PassGateAgain(study, tables, question, judged);
 }
 
 absl::StatusOr<v1::UploadHeader> ComputeAnswer(const SiteStudy& study, const SiteTables& tables, std::uint32_t round,
@@ -234,14 +302,17 @@ absl::StatusOr<v1::UploadHeader> ComputeAnswer(const SiteStudy& study, const Sit
                                                     study.folder.LastAnsweredRound(), ", the last one answered here"));
   }
   ATTUNE_ASSIGN_OR_RETURN(const Question question, KeptQuestion(study, round));
-  ATTUNE_ASSIGN_OR_RETURN(const auto filled, FillForms(study, tables, question, question_sha256, threads, judged));
-  std::map<std::string, Summary> sent = filled;
+  ATTUNE_ASSIGN_OR_RETURN(const FilledForms filled, FillForms(study, tables, question, question_sha256, threads, judged));
+  const std::string path = study.folder.AnswerPath(round);
+  std::string sha256 = filled.sha256;
   if (study.facts.release == Release::kPooled) {
-    sent.clear();
-    ATTUNE_ASSIGN_OR_RETURN(sent[kSumPart], SumOf(question.form, filled));
+    std::map<std::string, Summary> sent;
+    ATTUNE_ASSIGN_OR_RETURN(sent[kSumPart], SumOf(question.form, filled.by_batch));
+    ATTUNE_ASSIGN_OR_RETURN(sha256, WriteAnswer(path, BindingOf(study, round, question_sha256), sent));
+  } else {
+    // What is kept is what is sent.
+    ATTUNE_RETURN_IF_ERROR(LinkOrCopyFile(study.folder.OwnPath(round), path, FileAccess::kOwnerOnly));
   }
-  ATTUNE_ASSIGN_OR_RETURN(const std::string sha256,
-                          WriteAnswer(study.folder.AnswerPath(round), BindingOf(study, round, question_sha256), sent));
   CrashPoint("site.answer_written");
   return HeaderOf(study, round, sha256);
 }

@@ -35,9 +35,9 @@ absl::Status CheckInputsUnchanged(const SiteStudy& study, const SiteTables& tabl
 absl::StatusOr<v1::UploadHeader> KeptAnswer(const SiteStudy& study, const SiteTables& tables, std::uint32_t round,
                                             const std::string& question_sha256, std::vector<RuleResult>* judged = nullptr);
 
-// Answers the question that lies at QuestionPath(round) under that digest: checks it at the gate, puts the release into the
-// ledger, fills the forms, keeps own-<r>.bundle and answer-<r>.bundle. A process that is killed in between computes the same
-// bytes again.
+// Answers the question that lies at QuestionPath(round) under that digest: fills the forms while everybody is looked at, asks
+// the gate, puts the release into the ledger, keeps own-<r>.bundle and answer-<r>.bundle (under per_batch one file of two
+// names). A process that is killed in between computes the same bytes again.
 absl::StatusOr<v1::UploadHeader> ComputeAnswer(const SiteStudy& study, const SiteTables& tables, std::uint32_t round,
                                                const std::string& question_sha256, int threads,
                                                std::vector<RuleResult>* judged = nullptr);

@@ -39,9 +39,8 @@ v1::Sidecar SidecarOf(const FittedModel& model) {
   return sidecar;
 }
 
-// Whether the folder holds the table that this model gives of these data, whole.
+// Whether the folder holds the table that this model gives of these data, whole. Of images each is looked at by itself.
 bool IsComplete(const std::string& folder, const SiteData& data, const FittedModel& model) {
-  if (data.images() != nullptr) return false;  // WriteImageDerivative keeps each image that is finished
   const auto text = ReadFile(absl::StrCat(folder, "/", kHarmonizedSidecar));
   v1::Sidecar sidecar;
   if (!text.ok() || !FromJson(*text, kHarmonizedSidecar, &sidecar).ok()) return false;
@@ -64,7 +63,8 @@ absl::StatusOr<Bundle> OpenOwn(const SiteStudy& study, std::uint32_t round) {
                     {.manifest_sha256 = study.held.sha256, .round = round});
 }
 
-absl::StatusOr<FittedModel> FitAll(const SiteStudy& study, bool has_own, int threads) {
+// `parameters_path`: see MakeFittedModel.
+absl::StatusOr<FittedModel> FitAll(const SiteStudy& study, bool has_own, int threads, const std::string& parameters_path) {
   const bool masked = study.held.manifest.has_aggregation();
   const std::uint32_t last = study.folder.LastAnsweredRound();
   if (masked ? !FileExists(study.folder.OwnPath(1)) : last == 0) {
@@ -98,8 +98,7 @@ absl::StatusOr<FittedModel> FitAll(const SiteStudy& study, bool has_own, int thr
     }
     ATTUNE_ASSIGN_OR_RETURN(models[batch], study.method->Fit(study.facts, correction, batch, part->second, threads));
   }
-  return MakeFittedModel(study.held.manifest, study.held.sha256, std::move(models), correction.notes,
-                         study.folder.File(kModelParameters));
+  return MakeFittedModel(study.held.manifest, study.held.sha256, std::move(models), correction.notes, parameters_path);
 }
 
 }  // namespace
@@ -152,13 +151,25 @@ absl::Status WriteHarmonized(const SiteData& data, const Method& method, const F
 absl::Status HarmonizeFromCorrection(const SiteStudy& study, const SiteTables& tables, bool has_own, const std::string& folder,
                                      const OutputType& output, bool force) {
   ATTUNE_RETURN_IF_ERROR(CheckBatchesAreRegistered(study, *tables.data));
-  ATTUNE_ASSIGN_OR_RETURN(const FittedModel model, FitAll(study, has_own, output.threads));
-  if (IsComplete(folder, *tables.data, model)) return absl::OkStatus();
-  ATTUNE_RETURN_IF_ERROR(CheckOutputFree(study, folder, force));
-  v1::OutputClaim claim;
-  claim.set_manifest_sha256(study.held.sha256);
-  claim.set_folder(Normal(folder));
-  ATTUNE_RETURN_IF_ERROR(study.folder.WriteOutputClaim(claim));
+  const auto claim = [&]() -> absl::Status {
+    ATTUNE_RETURN_IF_ERROR(CheckOutputFree(study, folder, force));
+    v1::OutputClaim claimed;
+    claimed.set_manifest_sha256(study.held.sha256);
+    claimed.set_folder(Normal(folder));
+    return study.folder.WriteOutputClaim(claimed);
+  };
+  const bool images = tables.data->images() != nullptr;
+  if (images) {
+    // Their model is written where it stays, so that it is not written twice.
+    ATTUNE_RETURN_IF_ERROR(claim());
+    ATTUNE_RETURN_IF_ERROR(BeginImageDerivative(folder));
+  }
+  ATTUNE_ASSIGN_OR_RETURN(const FittedModel model,
+                          FitAll(study, has_own, output.threads, absl::StrCat(folder, "/", kModelParameters)));
+  if (!images) {
+    if (IsComplete(folder, *tables.data, model)) return absl::OkStatus();
+    ATTUNE_RETURN_IF_ERROR(claim());
+  }
   return WriteHarmonized(*tables.data, *study.method, model, folder, output, true);
 }
 

@@ -12,8 +12,6 @@
 namespace attune {
 namespace {
 
-constexpr double kDominant = 0.9;
-
 using Patterns = google::protobuf::RepeatedPtrField<std::string>;
 
 bool Allows(const Patterns& patterns, absl::string_view name) {
@@ -210,13 +208,12 @@ RuleResult DominanceRule(const v1::SitePolicy& policy, const FeatureNames& featu
                   absl::OkStatus()};
   if (policy.permissive_test()) return rule;
   for (const BatchSurvey& batch : people) {
-    for (std::size_t f = 0; f < batch.absolute_sum.size(); ++f) {
-      if (batch.absolute_max[f] <= kDominant * batch.absolute_sum[f]) continue;
-      rule.result = absl::PermissionDeniedError(absl::StrCat(
-          "in batch '", batch.batch, "', one of ", batch.rows, " values makes up more than nine tenths of the sum of '",
-          features[f], "', so that the sum tells that value: correct it if it is an error, or leave the feature out"));
-      return rule;
-    }
+    if (!batch.dominated.has_value()) continue;
+    rule.result = absl::PermissionDeniedError(
+        absl::StrCat("in batch '", batch.batch, "', one of ", batch.rows,
+                     " values makes up more than nine tenths of the sum of '", features[*batch.dominated],
+                     "', so that the sum tells that value: correct it if it is an error, or leave the feature out"));
+    return rule;
   }
   return rule;
 }

@@ -4,10 +4,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "common/kernel/cohort.h"
@@ -43,9 +45,8 @@ struct BatchSurvey {
   std::vector<PeopleCount> present;
   std::vector<LevelCount> present_levels;
 
-  // Batches of fewer than kManyRows rows: by feature, the sum of absolute values and the largest of them.
-  std::vector<double> absolute_sum;
-  std::vector<double> absolute_max;
+  // Batches of fewer than kManyRows rows: the first feature of which one absolute value is more than kDominant of their sum.
+  std::optional<std::size_t> dominated;
 
   std::vector<std::string> digests;  // of the people, sorted; empty when no key was given
 
@@ -55,6 +56,8 @@ struct BatchSurvey {
 
 // From so many rows on, no single value makes up a sum.
 inline constexpr std::int64_t kManyRows = 30;
+// A value that is more of a sum than this can be told from it.
+inline constexpr double kDominant = 0.9;
 // The length of a person's digest: HMAC-SHA256 of the person, cut off.
 inline constexpr std::size_t kPersonDigestBytes = 16;
 
@@ -70,9 +73,34 @@ struct SurveyOptions {
   std::optional<std::string> ledger_key = {};  // make digests of the people
 };
 
-// Looks at everybody once. Batches sorted. Memory: per batch two numbers per feature while it is small, one per feature and
-// level where values may be missing, and 16 bytes per person. FailedPrecondition when the rows of one person do not follow on
-// each other in the order of ids.
+// Looks at everybody, one after the other in the order of ids. Memory: per batch two numbers per feature while it is small
+// (they lie in files where they are many), one per feature and level where values may be missing, and 16 bytes per person. Not
+// thread-safe.
+class PeopleSurvey {
+ public:
+  PeopleSurvey(const std::vector<Covariate>& covariates, std::size_t features, SurveyOptions options);
+  ~PeopleSurvey();
+
+  // FailedPrecondition when the rows of one person do not follow on each other.
+  absl::Status Add(const Subject& subject);
+
+  // Batches sorted.
+  std::vector<BatchSurvey> Finish() &&;
+
+ private:
+  struct Batch;
+  Batch& BatchOf(const BatchId& id);
+  std::vector<bool> LevelsOf(const Subject& subject) const;
+  void AddAbsolute(const Subject& subject, Batch* batch) const;
+
+  const std::vector<DesignColumn> columns_;
+  const std::vector<SurveyedLevel> levels_;
+  const std::size_t features_;
+  const SurveyOptions options_;
+  std::map<BatchId, Batch> batches_;
+};
+
+// Of a whole cohort. Fails as it and PeopleSurvey do.
 absl::StatusOr<std::vector<BatchSurvey>> SurveyPeople(const std::vector<Covariate>& covariates, std::size_t features,
                                                       const Cohort& cohort, const SurveyOptions& options);
 

@@ -45,6 +45,14 @@ std::string FolderOf(const std::string& path) {
   return folder.empty() ? "." : folder;
 }
 
+// What a rename changed must survive a power cut: the folder holds the names.
+void SyncFolderOf(const std::string& path) {
+  const int folder = ::open(FolderOf(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder < 0) return;
+  ::fsync(folder);
+  ::close(folder);
+}
+
 // A name beside `path` that nobody else has: process ids repeat, in containers above all, and leftovers must not be in the way.
 std::string PartialName(const std::string& path) {
   std::random_device random;
@@ -114,6 +122,14 @@ absl::Status AtomicFile::Sync() {
 
 absl::Status AtomicFile::Commit() && {
   ATTUNE_RETURN_IF_ERROR(Sync());
+  ATTUNE_RETURN_IF_ERROR(std::move(*this).Place());
+  SyncFolderOf(path_);
+  return absl::OkStatus();
+}
+
+absl::Status AtomicFile::Place() && {
+  Flush();
+  if (error_ != 0) return ErrnoStatus(error_, "write", path_);
   if (partial_.empty()) {
     // A name can be given but not taken over from another file; rename can.
     std::string partial = PartialName(path_);
@@ -126,13 +142,31 @@ absl::Status AtomicFile::Commit() && {
   if (::rename(partial_.c_str(), path_.c_str()) != 0) return ErrnoStatus(errno, "write", path_);
   partial_.clear();
   Close();
-  // The rename itself must survive a power cut: sync the folder that holds the name.
-  const int folder = ::open(FolderOf(path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (folder >= 0) {
-    ::fsync(folder);
-    ::close(folder);
-  }
   return absl::OkStatus();
+}
+
+absl::Status SyncFileSystem(const std::string& folder) {
+  const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) return ErrnoStatus(errno, "open", folder);
+  const int error = ::syncfs(descriptor) == 0 ? 0 : errno;
+  ::close(descriptor);
+  return error == 0 ? absl::OkStatus() : ErrnoStatus(error, "write", folder);
+}
+
+absl::Status LinkOrCopyFile(const std::string& from, const std::string& to, FileAccess access) {
+  const std::string partial = PartialName(to);
+  if (::link(from.c_str(), partial.c_str()) == 0) {
+    // Of two names of one file rename makes one only where they differ: where `to` is `from` already, the new name stays.
+    const bool placed = ::rename(partial.c_str(), to.c_str()) == 0;
+    const int error = errno;
+    ::unlink(partial.c_str());
+    return placed ? absl::OkStatus() : ErrnoStatus(error, "write", to);
+  }
+  if (errno == ENOENT || errno == ENOTDIR) return ErrnoStatus(errno, "open", from);
+  ATTUNE_ASSIGN_OR_RETURN(const std::shared_ptr<const MappedFile> source, MappedFile::Open(from));
+  ATTUNE_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(to, access));
+  file.Write(source->bytes());
+  return std::move(file).Place();
 }
 
 absl::Status WriteFileAtomically(const std::string& path, absl::string_view bytes, FileAccess access) {

@@ -42,6 +42,9 @@ class AtomicFile {
   absl::Status Sync();
   // Sync, and then the place. Consumes the file.
   absl::Status Commit() &&;
+  // The place without the Sync: after a power cut the file may be there and empty, or not there. For one of many files, each of
+  // which is checked before it is believed, and which one SyncFileSystem makes durable together.
+  absl::Status Place() &&;
 
  private:
   AtomicFile(std::string path, std::string partial, int descriptor);
@@ -54,6 +57,14 @@ class AtomicFile {
   int error_ = 0;
   std::string buffer_;
 };
+
+// Makes durable whatever was written to the file system of this folder. Fails with Internal.
+absl::Status SyncFileSystem(const std::string& folder);
+
+// Gives the file `from` a second name `to`, replacing what is there; a copy where the file system links no files. For files
+// that are never written in place: both names may be of the same bytes on disk. As with Place, the name may be lost in a power
+// cut. Fails as AtomicFile does, and with NotFound when there is no `from`.
+absl::Status LinkOrCopyFile(const std::string& from, const std::string& to, FileAccess access);
 
 absl::Status WriteFileAtomically(const std::string& path, absl::string_view bytes, FileAccess access);
 

@@ -10,22 +10,21 @@
 #include <iostream>
 #include <map>
 #include <string>
-#include <system_error>
 #include <vector>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
-#include "common/base/digest.h"
 #include "common/base/files.h"
 #include "common/base/status.h"
 #include "common/base/version.h"
-#include "common/wire/json.h"
 #include "common/wire/manifest.h"
 #include "coordinator/simulate/consortium.h"
+#include "coordinator/simulate/gather.h"
 #include "coordinator/simulate/results.h"
 #include "coordinator/simulate/split.h"
 #include "coordinator/simulate/synthetic.h"
 #include "coordinator/simulate/synthetic_images.h"
+#include "coordinator/study_view.h"
 
 namespace attune {
 namespace {
@@ -59,89 +58,6 @@ std::vector<std::string> OutputsOf(const Arguments& arguments) {
   if (!arguments.data.images.empty() || arguments.demo_images) outputs.emplace_back("images");
   if (arguments.demo) outputs.emplace_back("data");
   return outputs;
-}
-
-std::vector<std::string> InputsOf(const DataSet& data) {
-  std::vector<std::string> inputs = {data.participants};
-  inputs.insert(inputs.end(), data.features.begin(), data.features.end());
-  return inputs;
-}
-
-absl::Status Copied(const std::error_code& error, const fs::path& what) {
-  if (!error) return absl::OkStatus();
-  return absl::InternalError(absl::StrCat("cannot copy '", what.string(), "': ", error.message()));
-}
-
-// Moves a site's harmonized images to those of the others.
-absl::Status MoveImages(const fs::path& from, const fs::path& to) {
-  std::error_code error;
-  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(from, error)) {
-    if (!entry.is_regular_file()) continue;
-    const fs::path target = to / entry.path().lexically_relative(from);
-    fs::create_directories(target.parent_path(), error);
-    fs::rename(entry.path(), target, error);
-    if (error) return Copied(error, entry.path());
-  }
-  fs::remove_all(from, error);
-  return Copied(error, from);
-}
-
-// Copies what a run leaves for people out of the consortium's folders.
-absl::Status Gather(const ResultsFolder& results, const DataSet& data, Consortium& consortium, const v1::StudyConfig& config,
-                    const std::vector<std::string>& sites) {
-  const std::string mask_name = fs::path(config.features().images().mask()).filename().string();
-  std::error_code error;
-  std::map<std::string, std::string> tables;
-  std::vector<v1::Sidecar> sidecars;
-  ATTUNE_RETURN_IF_ERROR(MakeFolder(results.Staged("models"), FileAccess::kShared));
-  ATTUNE_RETURN_IF_ERROR(MakeFolder(results.Staged("sites"), FileAccess::kShared));
-  for (const std::string& site : sites) {
-    const fs::path derivative = consortium.DerivativeFolder(site);
-    const std::string name = data.images.empty() ? "desc-harmonized_features" : "desc-harmonized_images";
-    tables[site] = (derivative / (name + ".tsv")).string();
-    const fs::path sidecar = derivative / (name + ".json");
-    ATTUNE_ASSIGN_OR_RETURN(const std::string json, ReadFile(sidecar.string()));
-    ATTUNE_RETURN_IF_ERROR(FromJson(json, sidecar.string(), &sidecars.emplace_back()));
-    if (!data.images.empty()) {
-      // Too large to be there twice.
-      ATTUNE_RETURN_IF_ERROR(MoveImages(derivative / "images", results.Staged("images")));
-    }
-    fs::copy(derivative, fs::path(results.Staged("sites")) / site, fs::copy_options::recursive, error);
-    ATTUNE_RETURN_IF_ERROR(Copied(error, derivative));
-    const fs::path models = results.Staged("models");
-    if (data.images.empty()) {
-      fs::copy_file(derivative / "model.json", models / (site + ".json"), error);
-      ATTUNE_RETURN_IF_ERROR(Copied(error, derivative / "model.json"));
-      continue;
-    }
-    // A model of images is three files that name each other.
-    fs::create_directory(models / site, error);
-    for (const std::string& file : {std::string("model.json"), std::string("model.bundle"), mask_name}) {
-      fs::copy_file(derivative / file, models / site / file, error);
-      ATTUNE_RETURN_IF_ERROR(Copied(error, derivative / file));
-    }
-  }
-  ATTUNE_RETURN_IF_ERROR(JoinSites(data, tables, results.Staged("harmonized.tsv")));
-  ATTUNE_ASSIGN_OR_RETURN(v1::Sidecar sidecar, JoinSidecars(sidecars));
-  for (const std::string& input : InputsOf(data)) {
-    v1::FileDigest& digest = *sidecar.add_inputs();
-    digest.set_file(fs::path(input).filename().string());
-    ATTUNE_ASSIGN_OR_RETURN(*digest.mutable_sha256(), Sha256OfFile(input));
-  }
-  ATTUNE_RETURN_IF_ERROR(WriteFileAtomically(results.Staged("harmonized.json"), ToJson(sidecar), FileAccess::kShared));
-  const fs::path exported = results.work() + "/export";
-  ATTUNE_RETURN_IF_ERROR(consortium.Coordinator({"export", config.study(), "--out", exported.string()}).status());
-  fs::copy_file(exported / "summary.json", results.Staged("summary.json"), error);
-  ATTUNE_RETURN_IF_ERROR(Copied(error, exported / "summary.json"));
-  // The journal and its blobs, and the throw-away authority that `attune-coordinator verify` and `study show` ask for.
-  ATTUNE_RETURN_IF_ERROR(MakeFolder(results.Staged("coordinator"), FileAccess::kShared));
-  for (const fs::directory_entry& entry : fs::directory_iterator(consortium.CoordinatorFolder())) {
-    const fs::path name = entry.path().filename();
-    if (name == "endpoint") continue;
-    fs::copy(entry.path(), fs::path(results.Staged("coordinator")) / name, fs::copy_options::recursive, error);
-    ATTUNE_RETURN_IF_ERROR(Copied(error, entry.path()));
-  }
-  return absl::OkStatus();
 }
 
 absl::Status Simulate(const Arguments& arguments) {
@@ -201,8 +117,8 @@ absl::Status Simulate(const Arguments& arguments) {
         absl::StrCat(ran.message(), "\nA real site would refuse this too. To try it here, give --policy permissive-test"));
   }
   ATTUNE_RETURN_IF_ERROR(ran);
-  ATTUNE_RETURN_IF_ERROR(Gather(results, data, consortium, config, sites));
-  ATTUNE_ASSIGN_OR_RETURN(std::string table, consortium.Coordinator({"study", "show", config.study()}));
+  ATTUNE_ASSIGN_OR_RETURN(const v1::StudyView view, Gather(results, data, consortium, config, sites));
+  std::string table = FormatView(view);
   if (pooled) {
     ATTUNE_ASSIGN_OR_RETURN(const std::string seen, consortium.Coordinator({"study", "seen", config.study()}));
     absl::StrAppend(&table, "\n", seen);

@@ -14,6 +14,7 @@
 #include "site_agent/gate.h"
 #include "site_agent/harmonize.h"
 #include "site_agent/imaging/image_data.h"
+#include "site_agent/imaging/image_derivative.h"
 #include "site_agent/tables/derivative.h"
 
 namespace attune {
@@ -72,6 +73,7 @@ absl::Status Local(const Globals& globals, const Arguments& arguments) {
   ATTUNE_ASSIGN_OR_RETURN(const FoldResult result,
                           RunInProcess(*method, FactsOf(manifest), {{arguments.site, tables.data.get()}}, globals.Threads()));
   ATTUNE_RETURN_IF_ERROR(MakeFolder(arguments.out, FileAccess::kShared));
+  if (tables.data->images() != nullptr) ATTUNE_RETURN_IF_ERROR(BeginImageDerivative(arguments.out));
   ATTUNE_ASSIGN_OR_RETURN(const FittedModel model,
                           MakeFittedModel(manifest, Sha256Hex(CanonicalBytes(manifest)), result.models, result.correction.notes,
                                           absl::StrCat(arguments.out, "/", kModelParameters)));

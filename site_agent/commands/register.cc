@@ -24,6 +24,18 @@ struct Arguments {
   double patience = -1;
 };
 
+// Of images only the people are looked at, where that is enough: their values are judged before they are answered from, and by
+// 'attune-site check'.
+absl::StatusOr<std::vector<BatchSurvey>> Survey(const SiteData& data, const v1::StudyConfig& config) {
+  const SurveyOptions options{.missing = config.method().combat().missing() == v1::MISSING_VALUES_ALLOW};
+  const std::vector<Covariate> covariates = CovariatesOf(config);
+  const ImageData* const images = data.images();
+  if (images == nullptr || options.missing) return SurveyPeople(covariates, data.features().size(), data, options);
+  PeopleSurvey survey(covariates, 0, options);
+  ATTUNE_RETURN_IF_ERROR(images->ForEachPerson([&](const Subject& subject) { return survey.Add(subject); }));
+  return std::move(survey).Finish();
+}
+
 absl::Status Register(const Globals& globals, const Arguments& arguments) {
   const Home home(globals.dir);
   ATTUNE_ASSIGN_OR_RETURN(const v1::SitePolicy policy, ReadPolicy(home.PolicyPath()));
@@ -39,9 +51,7 @@ absl::Status Register(const Globals& globals, const Arguments& arguments) {
   LogNotes(*tables.data);
   // What would be refused when the study runs is better said now.
   ATTUNE_RETURN_IF_ERROR(CheckBatchSizes(reply.config(), tables.data->batches()));
-  const SurveyOptions options{.missing = reply.config().method().combat().missing() == v1::MISSING_VALUES_ALLOW};
-  ATTUNE_ASSIGN_OR_RETURN(const std::vector<BatchSurvey> people,
-                          SurveyPeople(CovariatesOf(reply.config()), tables.data->features().size(), *tables.data, options));
+  ATTUNE_ASSIGN_OR_RETURN(const std::vector<BatchSurvey> people, Survey(*tables.data, reply.config()));
   ATTUNE_RETURN_IF_ERROR(FirstBroken(JudgePolicy(policy, reply.config(), tables.data->features(), people)));
   v1::RegisterRequest request;
   request.set_study(arguments.study);

@@ -189,12 +189,22 @@ absl::Status ImageData::Read(std::size_t row, NiftiImage* image, std::span<doubl
   return CheckValues(values, missing_allowed_, path);
 }
 
-absl::Status ImageData::ForEach(absl::FunctionRef<absl::Status(const Subject&)> visit) const {
+std::vector<std::size_t> ImageData::RowsInOrderOfIds() const {
   std::vector<std::size_t> order;
   for (std::size_t row = 0; row < rows_.size(); ++row) {
     if (!people_.rows[row].excluded) order.push_back(row);
   }
   std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return people_.rows[a].id < people_.rows[b].id; });
+  return order;
+}
+
+absl::Status ImageData::ForEachPerson(absl::FunctionRef<absl::Status(const Subject&)> visit) const {
+  for (const std::size_t row : RowsInOrderOfIds()) ATTUNE_RETURN_IF_ERROR(visit(people_.SubjectOf(row, {})));
+  return absl::OkStatus();
+}
+
+absl::Status ImageData::ForEach(absl::FunctionRef<absl::Status(const Subject&)> visit) const {
+  const std::vector<std::size_t> order = RowsInOrderOfIds();
   struct Slot {
     NiftiImage image;
     std::vector<double> values;

@@ -48,6 +48,9 @@ class ImageData final : public SiteData {
   // changed since the data were opened; the message names the file.
   absl::Status ForEach(absl::FunctionRef<absl::Status(const Subject&)> visit) const override;
 
+  // Everybody as ForEach gives them, but with no values and without reading an image.
+  absl::Status ForEachPerson(absl::FunctionRef<absl::Status(const Subject&)> visit) const;
+
   const Mask& mask() const { return mask_; }
   const std::string& mask_path() const { return mask_path_; }
   std::string mask_sha256() const { return mask_.sha256(); }
@@ -67,6 +70,7 @@ class ImageData final : public SiteData {
     threads_ = options.threads;
   }
   absl::Status ReadRows(const DelimitedFile& participants, std::size_t column, const SiteDataOptions& options);
+  std::vector<std::size_t> RowsInOrderOfIds() const;
   absl::Status CheckNames(const DelimitedFile& participants, std::size_t column) const;
 
   People people_;

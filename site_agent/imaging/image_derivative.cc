@@ -120,7 +120,7 @@ class Writer {
       const Mask& mask = data_.mask();
       auto staged = StageNifti(path, mask.header(), nullptr, mask.indices(), maps[i].second(), output_.type, kGzipLevel,
                                FileAccess::kShared, &buffers);
-      statuses[i] = staged.ok() ? std::move(staged->file).Commit() : staged.status();
+      statuses[i] = staged.ok() ? std::move(staged->file).Place() : staged.status();
     });
     for (const absl::Status& status : statuses) ATTUNE_RETURN_IF_ERROR(status);
     return absl::OkStatus();
@@ -187,9 +187,11 @@ class Writer {
                             StageNifti(path, buffers->input.header, &buffers->input, data_.mask().indices(),
                                        buffers->harmonized, output_.type, kGzipLevel, FileAccess::kShared, &buffers->output));
     sidecar.set_output_sha256(staged.sha256);
-    ATTUNE_RETURN_IF_ERROR(WriteFileAtomically(SidecarPathOf(path), ToJson(sidecar), FileAccess::kShared));
+    ATTUNE_ASSIGN_OR_RETURN(AtomicFile text, AtomicFile::Create(SidecarPathOf(path), FileAccess::kShared));
+    text.Write(ToJson(sidecar));
+    ATTUNE_RETURN_IF_ERROR(std::move(text).Place());
     CrashPoint("site.image_staged");
-    return std::move(staged.file).Commit();
+    return std::move(staged.file).Place();
   }
 
   const ImageData& data_;
@@ -203,7 +205,9 @@ absl::Status CopyFile(const std::string& from, const std::string& to) {
   std::error_code ignored;
   if (fs::equivalent(from, to, ignored)) return absl::OkStatus();
   ATTUNE_ASSIGN_OR_RETURN(const auto bytes, MappedFile::Open(from));
-  return WriteFileAtomically(to, bytes->bytes(), FileAccess::kShared);
+  ATTUNE_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(to, FileAccess::kShared));
+  file.Write(bytes->bytes());
+  return std::move(file).Place();
 }
 
 // No output may lie where an input lies, whatever name it goes by.
@@ -233,6 +237,13 @@ absl::Status WriteTable(const ImageData& data, const std::string& path) {
 
 }  // namespace
 
+absl::Status BeginImageDerivative(const std::string& folder) {
+  ATTUNE_RETURN_IF_ERROR(MakeFolder(folder, FileAccess::kShared));
+  const std::string table = (fs::path(folder) / kHarmonizedImages).string();
+  if (::unlink(table.c_str()) == 0 || errno == ENOENT) return absl::OkStatus();
+  return absl::InternalError(absl::StrCat("cannot replace '", table, "': ", std::strerror(errno)));
+}
+
 absl::Status WriteImageDerivative(const ImageData& data, const std::map<BatchId, BatchModel>& models,
                                   absl::FunctionRef<absl::Status(const Subject&, std::span<double> out)> apply,
                                   v1::Sidecar sidecar, absl::string_view model_json, const ImageOutput& output) {
@@ -241,13 +252,7 @@ absl::Status WriteImageDerivative(const ImageData& data, const std::map<BatchId,
   FillInSidecar(data, model_json, &sidecar);
   Writer writer(data, models, apply, sidecar, output);
   ATTUNE_RETURN_IF_ERROR(CheckImagesAreNoInputs(data, writer));
-  ATTUNE_RETURN_IF_ERROR(MakeFolder(output.folder, FileAccess::kShared));
-
-  // From here on the table of an earlier run must not stand beside what is new.
-  const std::string table = writer.PathIn(kHarmonizedImages);
-  if (::unlink(table.c_str()) != 0 && errno != ENOENT) {
-    return absl::InternalError(absl::StrCat("cannot replace '", table, "': ", std::strerror(errno)));
-  }
+  ATTUNE_RETURN_IF_ERROR(BeginImageDerivative(output.folder));
   const auto write = [&](const char* name, absl::string_view text) {
     return WriteFileAtomically(writer.PathIn(name), text, FileAccess::kShared);
   };
@@ -259,7 +264,10 @@ absl::Status WriteImageDerivative(const ImageData& data, const std::map<BatchId,
   CrashPoint("site.model_written");
   ATTUNE_RETURN_IF_ERROR(writer.WriteMaps());
   ATTUNE_RETURN_IF_ERROR(writer.WriteImages());
-  return WriteTable(data, table);
+  // The table says that all of it is there, also after a power cut. Once for all: a wait for the disk at every image would take
+  // longer than the images do.
+  ATTUNE_RETURN_IF_ERROR(SyncFileSystem(output.folder));
+  return WriteTable(data, writer.PathIn(kHarmonizedImages));
 }
 
 }  // namespace attune

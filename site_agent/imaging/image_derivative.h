@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Harmonized images as a BIDS derivative:
-//   <folder>/dataset_description.json
-//            images/...                      each harmonized image, named after its input (HarmonizedImageName), and its
-//            sidecar maps/...                        the model as images: alpha, sigma, beta of each design column; gamma and
-//            delta of each batch mask.nii.gz                     the study's mask, under the name it has there model.json,
-//            model.bundle        the model, to harmonize new subjects later desc-harmonized_images.tsv      participant_id and
-//            image, and its sidecar: where all this comes from
+// Harmonized images as a BIDS derivative, in one folder:
+//   dataset_description.json
+//   images/...                   each harmonized image, named after its input (HarmonizedImageName), and its sidecar
+//   maps/...                     the model as images: alpha, sigma, beta of each design column; gamma and delta of each batch
+//   mask.nii.gz                  the study's mask, under the name it has there
+//   model.json, model.bundle     the model, to harmonize new subjects later
+//   desc-harmonized_images.tsv   participant_id and image, and its sidecar: where all this comes from
 #ifndef ATTUNE_SITE_AGENT_IMAGING_IMAGE_DERIVATIVE_H_
 #define ATTUNE_SITE_AGENT_IMAGING_IMAGE_DERIVATIVE_H_
 
@@ -36,6 +36,9 @@ struct ImageOutput {
 
 // libdeflate's; stated in every sidecar.
 inline constexpr int kGzipLevel = 1;
+
+// Makes the folder. From here on the table of an earlier run must not stand beside what is new: it is removed.
+absl::Status BeginImageDerivative(const std::string& folder);
 
 // Writes everything; the table appears last: where it stands, all of it is complete. An image that an earlier run of the same
 // model has finished is kept (its sidecar names the input, the model and the output by digest). `apply` is called from several

@@ -22,6 +22,25 @@ TEST(AnswerTest, ComputeAnswer_PerBatchSendsWhatIsKept) {
   EXPECT_EQ(header.bundle().size(), at.Kept("answer-1.bundle").size());
 }
 
+TEST(AnswerTest, ComputeAnswer_LooksAtEverybodyOnce) {
+  StudyAtSite at;
+  ASSERT_OK_AND_ASSIGN(const std::string question, WriteFirstQuestion(*at.study));
+  ASSERT_OK(ComputeAnswer(*at.study, at.tables, 1, question, 1));
+  EXPECT_EQ(dynamic_cast<const testing::MemorySiteData&>(*at.tables.data).passes(), 1);
+}
+
+TEST(AnswerTest, ComputeAnswer_RefusedAfterTheLook_KeepsNothing) {
+  StudyAtSite at;
+  std::vector<testing::Row> rows = testing::RowsOf("a");
+  rows[0].values[0] = 1e9;  // one of 12 values is the sum
+  at.SetRows(rows);
+  ASSERT_OK_AND_ASSIGN(const std::string question, WriteFirstQuestion(*at.study));
+  EXPECT_THAT(ComputeAnswer(*at.study, at.tables, 1, question, 1),
+              StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr("nine tenths of the sum of 'f0'")));
+  EXPECT_FALSE(FileExists(at.study->folder.OwnPath(1)));
+  EXPECT_FALSE(FileExists(at.study->folder.AnswerPath(1)));
+}
+
 TEST(AnswerTest, ComputeAnswer_PooledSendsOnlyTheSum) {
   v1::Manifest manifest = testing::MakeManifest();
   manifest.mutable_config()->set_release(v1::RELEASE_POOLED);

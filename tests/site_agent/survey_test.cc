@@ -11,7 +11,6 @@
 namespace attune {
 namespace {
 
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using testing::MemoryCohort;
 using testing::Row;
@@ -56,17 +55,26 @@ TEST(SurveyTest, SurveyPeople_ByFeatureWhereValuesMayBeMissing) {
   EXPECT_EQ(batches[0].present_levels[1 * 2 + 0].have.people, 0) << "no woman has the second feature";
   EXPECT_EQ(batches[0].present_levels[1 * 2 + 1].have.people, 2);
   EXPECT_EQ(batches[0].FewestPeople(), 2) << "a feature that nobody has does not count";
-  EXPECT_THAT(batches[0].absolute_sum, ElementsAre(7, 4, 0));
-  EXPECT_THAT(batches[0].absolute_max, ElementsAre(5, 2, 0));
+  EXPECT_FALSE(batches[0].dominated.has_value()) << "5 of 7, 2 of 4, and nothing of nothing";
 }
 
-TEST(SurveyTest, SurveyPeople_ForgetsSizesOfLargeBatches) {
+TEST(SurveyTest, SurveyPeople_ValueThatIsNearlyTheSum) {
+  for (const double other : {1.0, 0.9}) {
+    const MemoryCohort cohort({{.id = "a", .batch = "s/1", .covariates = {}, .values = {1, -9, 0}},
+                               {.id = "b", .batch = "s/1", .covariates = {}, .values = {1, other, 0}}});
+    ASSERT_OK_AND_ASSIGN(const auto batches, SurveyPeople({}, 3, cohort, {}));
+    // 9 of 10 is not more than nine tenths.
+    EXPECT_EQ(batches[0].dominated, other == 1.0 ? std::nullopt : std::optional<std::size_t>(1));
+  }
+}
+
+TEST(SurveyTest, SurveyPeople_NoValueIsTheSumOfALargeBatch) {
   for (const int rows : {29, 30}) {
     std::vector<Row> cohort;
     for (int i = 0; i < rows; ++i)
-      cohort.push_back({.id = absl::StrCat(100 + i), .batch = "s/1", .covariates = {}, .values = {1}});
+      cohort.push_back({.id = absl::StrCat(100 + i), .batch = "s/1", .covariates = {}, .values = {i == 0 ? 1e6 : 1.0}});
     ASSERT_OK_AND_ASSIGN(const auto batches, SurveyPeople({}, 1, MemoryCohort(cohort), {}));
-    EXPECT_EQ(batches[0].absolute_sum.empty(), rows == 30);
+    EXPECT_EQ(batches[0].dominated.has_value(), rows == 29);
   }
 }
 

@@ -38,7 +38,12 @@ class MemorySiteData : public SiteData {
     inputs_.push_back(digest);
   }
 
-  absl::Status ForEach(absl::FunctionRef<absl::Status(const Subject&)> visit) const override { return cohort_.ForEach(visit); }
+  absl::Status ForEach(absl::FunctionRef<absl::Status(const Subject&)> visit) const override {
+    ++passes_;
+    return cohort_.ForEach(visit);
+  }
+  // How often everybody was looked at.
+  int passes() const { return passes_; }
   const FeatureNames& features() const override { return features_; }
   const std::vector<BatchCount>& batches() const override { return batches_; }
   const std::vector<std::string>& notes() const override { return notes_; }
@@ -66,6 +71,7 @@ class MemorySiteData : public SiteData {
  private:
   FeatureNames features_;
   MemoryCohort cohort_;
+  mutable int passes_ = 0;
   std::vector<BatchCount> batches_;
   std::vector<std::string> notes_;
   std::vector<std::string> input_paths_;

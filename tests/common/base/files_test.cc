@@ -3,10 +3,12 @@
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
 
+#include "absl/strings/str_cat.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_folder.h"
 
@@ -105,6 +107,46 @@ TEST_F(Files, AtomicFile_Moved_CommitsOnce) {
   AtomicFile moved = std::move(file);
   ASSERT_OK(std::move(moved).Commit());
   EXPECT_EQ(folder_.Read("out"), "content");
+}
+
+TEST_F(Files, AtomicFile_Place_IsThereAtOnceAndAlone) {
+  folder_.Write("out", "old");
+  ASSERT_OK_AND_ASSIGN(AtomicFile file, AtomicFile::Create(folder_ / "out", FileAccess::kShared));
+  file.Write("new");
+  EXPECT_EQ(folder_.Read("out"), "old");
+  ASSERT_OK(std::move(file).Place());
+  EXPECT_EQ(folder_.Read("out"), "new");
+  EXPECT_EQ(EntriesOf(folder_.path()), 1);
+  EXPECT_OK(SyncFileSystem(folder_.path()));
+  EXPECT_THAT(SyncFileSystem(folder_ / "none"), StatusIs(absl::StatusCode::kNotFound, HasSubstr("none")));
+}
+
+TEST_F(Files, LinkOrCopyFile_TwoNamesOfOneContent) {
+  folder_.Write("from", "content");
+  folder_.Write("to", "old");
+  ASSERT_OK(LinkOrCopyFile(folder_ / "from", folder_ / "to", FileAccess::kOwnerOnly));
+  EXPECT_EQ(folder_.Read("to"), "content");
+  ASSERT_OK(LinkOrCopyFile(folder_ / "from", folder_ / "to", FileAccess::kOwnerOnly)) << "again";
+  EXPECT_EQ(EntriesOf(folder_.path()), 2);
+  // Replaced as all files are, one is not the other's any more.
+  ASSERT_OK(WriteFileAtomically(folder_ / "from", "new", FileAccess::kOwnerOnly));
+  EXPECT_EQ(folder_.Read("to"), "content");
+  EXPECT_THAT(LinkOrCopyFile(folder_ / "none", folder_ / "to", FileAccess::kOwnerOnly),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("none")));
+  EXPECT_THAT(LinkOrCopyFile(folder_ / "from", folder_ / "none/to", FileAccess::kOwnerOnly),
+              StatusIs(absl::StatusCode::kNotFound, _));
+  EXPECT_EQ(folder_.Read("to"), "content");
+}
+
+TEST_F(Files, LinkOrCopyFile_AcrossFileSystems) {
+  // Where memory is another file system than the folder of temporary files, nothing can be linked.
+  folder_.Write("from", "content");
+  const std::string to = absl::StrCat("/dev/shm/attune-files-test-", ::getpid());
+  const absl::Status copied = LinkOrCopyFile(folder_ / "from", to, FileAccess::kOwnerOnly);
+  const std::string content = ReadFile(to).value_or("");
+  ::unlink(to.c_str());
+  ASSERT_OK(copied);
+  EXPECT_EQ(content, "content");
 }
 
 TEST_F(Files, AtomicFile_Modes) {

@@ -60,6 +60,17 @@ std::string PartialName(const std::string& path) {
   return absl::StrCat(path, ".", absl::Hex(number, absl::kZeroPad16), ".partial");
 }
 
+// Returns 0, or errno.
+int WriteOut(int descriptor, absl::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(descriptor, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return errno;
+    bytes.remove_prefix(static_cast<std::size_t>(written));
+  }
+  return 0;
+}
+
 }  // namespace
 
 AtomicFile::AtomicFile(std::string path, std::string partial, int descriptor)
@@ -96,22 +107,18 @@ absl::StatusOr<AtomicFile> AtomicFile::CreateNamed(const std::string& path, File
 }
 
 void AtomicFile::Flush() {
-  absl::string_view rest = buffer_;
-  while (!rest.empty() && error_ == 0) {
-    const ssize_t written = ::write(descriptor_, rest.data(), rest.size());
-    if (written < 0) {
-      if (errno == EINTR) continue;
-      error_ = errno;
-      break;
-    }
-    rest.remove_prefix(static_cast<std::size_t>(written));
-  }
+  if (error_ == 0) error_ = WriteOut(descriptor_, buffer_);
   buffer_.clear();
 }
 
 void AtomicFile::Write(absl::string_view bytes) {
-  buffer_.append(bytes.data(), bytes.size());
-  if (buffer_.size() >= kBufferBytes) Flush();
+  if (buffer_.size() + bytes.size() < kBufferBytes) {
+    buffer_.append(bytes.data(), bytes.size());
+    return;
+  }
+  // What is large is not copied first.
+  Flush();
+  if (error_ == 0) error_ = WriteOut(descriptor_, bytes);
 }
 
 absl::Status AtomicFile::Sync() {

@@ -118,7 +118,7 @@ class Writer {
       NiftiBuffers buffers;
       const std::string path = PathIn(absl::StrCat("maps/", maps[i].first, ".nii.gz"));
       const Mask& mask = data_.mask();
-      auto staged = StageNifti(path, mask.header(), nullptr, mask.indices(), maps[i].second(), output_.type, kGzipLevel,
+      auto staged = StageNifti(path, mask.header(), nullptr, mask.runs(), maps[i].second(), output_.type, kGzipLevel,
                                FileAccess::kShared, &buffers);
       statuses[i] = staged.ok() ? std::move(staged->file).Place() : staged.status();
     });
@@ -184,8 +184,8 @@ class Writer {
     ATTUNE_RETURN_IF_ERROR(MakeFolder(fs::path(path).parent_path().string(), FileAccess::kShared));
     // The image last: what has no sidecar could be taken for data that were never harmonized.
     ATTUNE_ASSIGN_OR_RETURN(StagedImage staged,
-                            StageNifti(path, buffers->input.header, &buffers->input, data_.mask().indices(),
-                                       buffers->harmonized, output_.type, kGzipLevel, FileAccess::kShared, &buffers->output));
+                            StageNifti(path, buffers->input.header, &buffers->input, data_.mask().runs(), buffers->harmonized,
+                                       output_.type, kGzipLevel, FileAccess::kShared, &buffers->output));
     sidecar.set_output_sha256(staged.sha256);
     ATTUNE_ASSIGN_OR_RETURN(AtomicFile text, AtomicFile::Create(SidecarPathOf(path), FileAccess::kShared));
     text.Write(ToJson(sidecar));

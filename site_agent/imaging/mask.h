@@ -2,7 +2,7 @@
 #ifndef ATTUNE_SITE_AGENT_IMAGING_MASK_H_
 #define ATTUNE_SITE_AGENT_IMAGING_MASK_H_
 
-#include <cstdint>
+#include <cstddef>
 #include <span>
 #include <string>
 #include <utility>
@@ -21,17 +21,20 @@ class Mask {
 
   const NiftiHeader& header() const { return header_; }
   const ImageGrid& grid() const { return header_.grid(); }
-  std::size_t voxels() const { return indices_.size(); }
-  std::span<const std::uint32_t> indices() const { return indices_; }
+  // How many count.
+  std::size_t voxels() const { return voxels_; }
+  // All of them, in order, as few runs as there can be.
+  std::span<const VoxelRun> runs() const { return runs_; }
   // Of the file's bytes.
   const std::string& sha256() const { return sha256_; }
 
  private:
-  Mask(NiftiHeader header, std::vector<std::uint32_t> indices, std::string sha256)
-      : header_(header), indices_(std::move(indices)), sha256_(std::move(sha256)) {}
+  Mask(NiftiHeader header, std::vector<VoxelRun> runs, std::size_t voxels, std::string sha256)
+      : header_(header), runs_(std::move(runs)), voxels_(voxels), sha256_(std::move(sha256)) {}
 
   NiftiHeader header_;
-  std::vector<std::uint32_t> indices_;
+  std::vector<VoxelRun> runs_;
+  std::size_t voxels_;
   std::string sha256_;
 };
 

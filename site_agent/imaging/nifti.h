@@ -11,11 +11,11 @@
 #include <memory>
 #include <span>
 #include <string>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/base/files.h"
+#include "site_agent/imaging/byte_buffer.h"
 
 namespace attune {
 
@@ -25,6 +25,12 @@ struct ImageGrid {
   std::array<double, 16> affine{};
 
   std::size_t voxels() const { return static_cast<std::size_t>(size[0] * size[1] * size[2]); }
+};
+
+// Voxels that follow one another, x running fastest, then y, then z.
+struct VoxelRun {
+  std::uint32_t first = 0;
+  std::uint32_t count = 0;
 };
 
 // In what the grids differ, in words; empty when they are the same: equal sizes, and every corner within a thousandth of a
@@ -51,24 +57,26 @@ struct NiftiHeader {
 // A whole file. Used again, it keeps its memory.
 struct NiftiImage {
   NiftiHeader header;
-  std::string file_sha256;   // of the bytes on disk
-  std::vector<char> stored;  // the file after decompression; voxels in this machine's byte order
-  std::vector<char> file;    // scratch
+  std::string file_sha256;  // of the bytes on disk
+  ByteBuffer stored;        // the file after decompression; voxels in this machine's byte order
+  ByteBuffer file;          // scratch
 };
 
 // Reads no more than the beginning of the file. Fails with NotFound when it cannot be opened, and with InvalidArgument,
 // naming the file, what was expected and what to do: no NIfTI of one file, more than one volume, sizes, spacings,
 // slopes or matrices that cannot be, a voxel type that is no real number, two matrices that contradict each other, damaged
-// compression.
+// compression, a file of another size than its header says or, compressed, of a size that cannot hold it. What the header holds
+// beside sizes, type, scale and geometry is not looked at.
 absl::StatusOr<NiftiHeader> ReadNiftiHeader(const std::string& path);
 
 // Reads the whole file. Fails as ReadNiftiHeader does, with InvalidArgument when the grid is not the `expected` one (null:
-// any), or when the file has fewer or more bytes than its header says. Takes memory only for what the header and
-// `expected` agree on.
+// any), or when the file has fewer or more bytes than its header says, and with ResourceExhausted when there is no memory.
+// Takes memory only for what the header, the file's size and `expected` agree on.
 absl::Status ReadNifti(const std::string& path, const ImageGrid* expected, NiftiImage* image);
 
-// The values of the voxels with these indices (x fastest), slope and intercept applied.
-void Gather(const NiftiImage& image, std::span<const std::uint32_t> voxels, std::span<double> values);
+// The values of the runs' voxels, one run after the other, slope and intercept applied; `values` has room for all of them.
+// Returns whether all are finite.
+bool Gather(const NiftiImage& image, std::span<const VoxelRun> runs, std::span<double> values);
 
 // Memory that a writer uses again. Not thread-safe.
 class NiftiBuffers {
@@ -80,8 +88,8 @@ class NiftiBuffers {
   friend class NiftiWriter;
   struct Compressor;
   std::unique_ptr<Compressor> compressor_;
-  std::vector<char> voxels_;
-  std::vector<char> compressed_;
+  ByteBuffer voxels_;
+  ByteBuffer compressed_;
 };
 
 // A file that is complete but has not its place yet.
@@ -90,10 +98,13 @@ struct StagedImage {
   std::string sha256;
 };
 
-// An image of the geometry of `like`, at `path` (.nii.gz): the values of `voxels` as given, all others as in `like` (null: 0).
-// No extension, name or description is taken over. Fails as AtomicFile does.
+// An image of the geometry of `geometry`, at `path` (.nii.gz): the values of the runs' voxels (in order, none twice) as given,
+// all others as in `like` (null: 0), slope and intercept applied; NaN and infinity remain what they are. float32 rounds to the
+// nearest. Sizes, spacings and matrices are taken over, and nothing else: no extension, name, description or time. Fails as
+// AtomicFile does, with InvalidArgument when a finite value is too large for float32, and with ResourceExhausted when there is
+// no memory.
 absl::StatusOr<StagedImage> StageNifti(const std::string& path, const NiftiHeader& geometry, const NiftiImage* like,
-                                       std::span<const std::uint32_t> voxels, std::span<const double> values, ImageType type,
+                                       std::span<const VoxelRun> runs, std::span<const double> values, ImageType type,
                                        int gzip_level, FileAccess access, NiftiBuffers* buffers);
 
 }  // namespace attune

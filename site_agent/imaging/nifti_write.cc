@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <libdeflate.h>
-#include <nifti2_io.h>
 
 #include <algorithm>
+#include <array>
+#include <cmath>
 #include <cstring>
-#include <numeric>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/digest.h"
 #include "common/base/status.h"
 #include "site_agent/imaging/nifti.h"
+#include "site_agent/imaging/nifti_header.h"
+#include "site_agent/imaging/voxel_values.h"
 
 namespace attune {
 
@@ -27,69 +30,54 @@ NiftiBuffers::~NiftiBuffers() = default;
 
 namespace {
 
-// The geometry of a header, for voxels of another type; nothing that names a person or a study.
-template <typename Header>
-void Rewrite(ImageType type, std::size_t offset, Header* raw) {
-  raw->dim[0] = 3;
-  for (int i = 4; i < 8; ++i) raw->dim[i] = 1;
-  raw->datatype = type == ImageType::kFloat64 ? DT_FLOAT64 : DT_FLOAT32;
-  raw->bitpix = type == ImageType::kFloat64 ? 64 : 32;
-  raw->vox_offset = static_cast<decltype(raw->vox_offset)>(offset);
-  raw->scl_slope = 1;
-  raw->scl_inter = 0;
-  raw->cal_max = 0;
-  raw->cal_min = 0;
-  std::memset(raw->descrip, 0, sizeof(raw->descrip));
-  std::memset(raw->aux_file, 0, sizeof(raw->aux_file));
-  std::memset(raw->intent_name, 0, sizeof(raw->intent_name));
-  raw->intent_code = 0;
-  raw->intent_p1 = 0;
-  raw->intent_p2 = 0;
-  raw->intent_p3 = 0;
-}
-
-std::string HeaderBytes(const NiftiHeader& geometry, ImageType type) {
-  std::string bytes;
-  if (geometry.version == 2) {
-    nifti_2_header raw;
-    std::memcpy(&raw, geometry.bytes.data(), sizeof(raw));
-    Rewrite(type, sizeof(raw) + 4, &raw);
-    bytes.assign(reinterpret_cast<const char*>(&raw), sizeof(raw));
-  } else {
-    nifti_1_header raw;
-    std::memcpy(&raw, geometry.bytes.data(), sizeof(raw));
-    Rewrite(type, sizeof(raw) + 4, &raw);
-    std::memset(raw.data_type, 0, sizeof(raw.data_type));
-    std::memset(raw.db_name, 0, sizeof(raw.db_name));
-    raw.extents = 0;
-    raw.session_error = 0;
-    raw.glmax = 0;
-    raw.glmin = 0;
-    bytes.assign(reinterpret_cast<const char*>(&raw), sizeof(raw));
-  }
-  return bytes.append(4, '\0');  // no extensions
-}
-
-// All voxels of `like` as Real, by way of Gather in pieces.
-template <typename Real>
-void CopyAll(const NiftiImage& like, Real* out) {
-  constexpr std::size_t kPiece = 1 << 14;
-  std::vector<std::uint32_t> indices(kPiece);
-  std::vector<double> values(kPiece);
-  const std::size_t voxels = like.header.grid().voxels();
-  for (std::size_t first = 0; first < voxels; first += kPiece) {
-    const std::size_t count = std::min(kPiece, voxels - first);
-    std::iota(indices.begin(), indices.begin() + static_cast<std::ptrdiff_t>(count), static_cast<std::uint32_t>(first));
-    Gather(like, std::span(indices).first(count), std::span(values).first(count));
-    for (std::size_t i = 0; i < count; ++i) out[first + i] = static_cast<Real>(values[i]);
-  }
+absl::Status NoMemory(const std::string& path) {
+  return absl::ResourceExhaustedError(absl::StrCat(path, ": there is no memory to write it"));
 }
 
 template <typename Real>
-void Fill(const NiftiImage* like, std::span<const std::uint32_t> voxels, std::span<const double> values, char* data) {
-  Real* out = reinterpret_cast<Real*>(data);
-  if (like != nullptr) CopyAll(*like, out);
-  for (std::size_t i = 0; i < voxels.size(); ++i) out[voxels[i]] = static_cast<Real>(values[i]);
+bool Holds(double value) {
+  return !std::isfinite(value) || std::abs(value) <= static_cast<double>(std::numeric_limits<Real>::max());
+}
+
+// Whether Real holds every value of the run that is finite. Slow: for runs that have some that are not.
+template <typename Real>
+bool RunFits(const NiftiImage& image, VoxelRun run) {
+  std::array<double, 1024> piece;
+  while (run.count > 0) {
+    const VoxelRun part = {run.first, std::min(run.count, static_cast<std::uint32_t>(piece.size()))};
+    const auto end = piece.begin() + part.count;
+    if (!ConvertVoxels(image, part, piece.data()) && !std::all_of(piece.begin(), end, Holds<Real>)) return false;
+    run = {run.first + part.count, run.count - part.count};
+  }
+  return true;
+}
+
+// All voxels of the image, each once. False: a finite value is too large for Real.
+template <typename Real>
+bool Fill(const NiftiImage* like, std::size_t voxels, std::span<const VoxelRun> runs, std::span<const double> values,
+          Real* out) {
+  bool fits = true;
+  std::uint32_t at = 0;
+  const auto others = [&](std::size_t end) {
+    const VoxelRun gap = {at, static_cast<std::uint32_t>(end - at)};
+    if (like == nullptr) {
+      std::fill_n(out + gap.first, gap.count, Real{0});
+    } else if (!ConvertVoxels(*like, gap, out + gap.first)) {
+      fits &= RunFits<Real>(*like, gap);
+    }
+  };
+  const double* value = values.data();
+  for (const VoxelRun& run : runs) {
+    others(run.first);
+    for (std::uint32_t i = 0; i < run.count; ++i) {
+      fits &= Holds<Real>(value[i]);
+      out[run.first + i] = static_cast<Real>(value[i]);
+    }
+    value += run.count;
+    at = run.first + run.count;
+  }
+  others(voxels);
+  return fits;
 }
 
 }  // namespace
@@ -97,28 +85,31 @@ void Fill(const NiftiImage* like, std::span<const std::uint32_t> voxels, std::sp
 class NiftiWriter {
  public:
   static absl::StatusOr<StagedImage> Stage(const std::string& path, const NiftiHeader& geometry, const NiftiImage* like,
-                                           std::span<const std::uint32_t> voxels, std::span<const double> values,
-                                           ImageType type, int gzip_level, FileAccess access, NiftiBuffers* buffers) {
-    const std::string header = HeaderBytes(geometry, type);
-    // Voxels begin at a multiple of their size in both versions.
-    const std::size_t size = type == ImageType::kFloat64 ? sizeof(double) : sizeof(float);
-    buffers->voxels_.resize(header.size() + geometry.grid().voxels() * size);
+                                           std::span<const VoxelRun> runs, std::span<const double> values, ImageType type,
+                                           int gzip_level, FileAccess access, NiftiBuffers* buffers) {
+    const std::string header = GeometryHeader(geometry, type);
+    const std::size_t voxels = geometry.grid().voxels();
+    const std::size_t voxel_bytes = type == ImageType::kFloat64 ? sizeof(double) : sizeof(float);
+    if (!buffers->voxels_.Resize(header.size() + voxels * voxel_bytes)) return NoMemory(path);
     std::memcpy(buffers->voxels_.data(), header.data(), header.size());
-    char* const data = buffers->voxels_.data() + header.size();
-    if (like == nullptr) std::memset(data, 0, buffers->voxels_.size() - header.size());
-    if (type == ImageType::kFloat64) {
-      Fill<double>(like, voxels, values, data);
-    } else {
-      Fill<float>(like, voxels, values, data);
+    char* const data = buffers->voxels_.data() + header.size();  // a multiple of 8 bytes after the beginning
+    const bool fits = type == ImageType::kFloat64 ? Fill(like, voxels, runs, values, reinterpret_cast<double*>(data))
+                                                  : Fill(like, voxels, runs, values, reinterpret_cast<float*>(data));
+    if (!fits) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, ": a voxel is too large for float32; write float64 (--dtype float64), or correct the image"));
     }
     NiftiBuffers::Compressor& compressor = *buffers->compressor_;
     if (compressor.handle == nullptr || compressor.level != gzip_level) {
       if (compressor.handle != nullptr) libdeflate_free_compressor(compressor.handle);
       compressor.handle = libdeflate_alloc_compressor(gzip_level);
       compressor.level = gzip_level;
-      if (compressor.handle == nullptr) return absl::ResourceExhaustedError("there is no memory to compress images");
+      if (compressor.handle == nullptr) return NoMemory(path);
     }
-    buffers->compressed_.resize(libdeflate_gzip_compress_bound(compressor.handle, buffers->voxels_.size()));
+    // Of this room only what is written takes memory.
+    if (!buffers->compressed_.Resize(libdeflate_gzip_compress_bound(compressor.handle, buffers->voxels_.size()))) {
+      return NoMemory(path);
+    }
     const std::size_t compressed = libdeflate_gzip_compress(compressor.handle, buffers->voxels_.data(), buffers->voxels_.size(),
                                                             buffers->compressed_.data(), buffers->compressed_.size());
     if (compressed == 0) return absl::InternalError(absl::StrCat(path, ": cannot be compressed"));
@@ -130,9 +121,9 @@ class NiftiWriter {
 };
 
 absl::StatusOr<StagedImage> StageNifti(const std::string& path, const NiftiHeader& geometry, const NiftiImage* like,
-                                       std::span<const std::uint32_t> voxels, std::span<const double> values, ImageType type,
+                                       std::span<const VoxelRun> runs, std::span<const double> values, ImageType type,
                                        int gzip_level, FileAccess access, NiftiBuffers* buffers) {
-  return NiftiWriter::Stage(path, geometry, like, voxels, values, type, gzip_level, access, buffers);
+  return NiftiWriter::Stage(path, geometry, like, runs, values, type, gzip_level, access, buffers);
 }
 
 }  // namespace attune

@@ -18,7 +18,7 @@ inline std::vector<double> MaskedValues(const std::string& path, const Mask& mas
   NiftiImage image;
   EXPECT_OK(ReadNifti(path, &mask.grid(), &image));
   std::vector<double> values(mask.voxels());
-  Gather(image, mask.indices(), values);
+  Gather(image, mask.runs(), values);
   return values;
 }
 

@@ -4,6 +4,7 @@
 // this again only when a format changes. Usage: fuzz_make_seeds tests/fuzz/corpus
 #include <zlib.h>
 
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
@@ -96,6 +97,52 @@ void AddTexts(const Corpus& corpus) {
     corpus.Add("site_tables", "options" + std::to_string(options),
                std::string(1, static_cast<char>(options)) + Sized(kParticipants) +
                    Sized(missing ? "participant_id\tx\ty\nsub-1\tn/a\t2\nsub-2\t3\t\nsub-3\t5\t6\n" : kFeatures));
+  }
+}
+
+// An image of 2 x 2 x 2 voxels without a byte too many.
+std::string Nifti(int version, std::int16_t type, std::int16_t bits, double slope) {
+  std::string bytes(version == 1 ? 352 : 544, '\0');
+  const auto put = [&](std::size_t at, auto value) { std::memcpy(bytes.data() + at, &value, sizeof(value)); };
+  if (version == 1) {
+    put(0, std::int32_t{348});
+    for (std::size_t i = 0; i < 8; ++i) put(40 + 2 * i, static_cast<std::int16_t>(i == 0 ? 3 : i <= 3 ? 2 : 1));
+    put(70, type);
+    put(72, bits);
+    for (std::size_t i = 0; i < 4; ++i) put(76 + 4 * i, i == 0 ? 1.0F : 1.5F);
+    put(108, 352.0F);
+    put(112, static_cast<float>(slope));
+    put(116, -1.0F);
+    put(252, std::int16_t{1});
+    put(254, std::int16_t{2});
+    for (std::size_t i = 0; i < 3; ++i) put(280 + 20 * i, 1.5F);
+    std::memcpy(bytes.data() + 344, "n+1", 4);
+  } else {
+    put(0, std::int32_t{540});
+    std::memcpy(bytes.data() + 4, "n+2\0\r\n\032\n", 8);
+    put(12, type);
+    put(14, bits);
+    for (std::size_t i = 0; i < 8; ++i) put(16 + 8 * i, std::int64_t{i == 0 ? 3 : i <= 3 ? 2 : 1});
+    for (std::size_t i = 0; i < 4; ++i) put(104 + 8 * i, i == 0 ? 1.0 : 1.5);
+    put(168, std::int64_t{544});
+    put(176, slope);
+    put(184, -1.0);
+    put(348, std::int32_t{2});
+    for (std::size_t i = 0; i < 3; ++i) put(400 + 40 * i, 1.5);
+  }
+  for (std::size_t i = 0; i < 8 * static_cast<std::size_t>(bits) / 8; ++i) bytes.push_back(static_cast<char>(i * 37));
+  return bytes;
+}
+
+void AddImages(const Corpus& corpus) {
+  for (const int version : {1, 2}) {
+    const std::string name = "nifti" + std::to_string(version);
+    corpus.Add("nifti", name + "_uint8", std::string(1, '\0') + Nifti(version, 2, 8, 0.25));
+    corpus.Add("nifti", name + "_float32_zipped", "\1" + Nifti(version, 16, 32, 1));
+    corpus.Add("nifti", name + "_float64_as_float32", std::string(1, '\0') + Nifti(version, 64, 64, 0));
+    corpus.Add("nifti", name + "_int64_as_float64", "\3" + Nifti(version, 1024, 64, 2));
+    const std::string whole = Nifti(version, 4, 16, 2);
+    corpus.Add("nifti", name + "_gzip_members", "\2" + Gzip(whole.substr(0, 200)) + Gzip(whole.substr(200)));
   }
 }
 
@@ -214,6 +261,7 @@ int main(int argc, char** argv) {
   const attune::fuzz::Corpus corpus(argv[1]);
   attune::fuzz::DeskStudy study;
   attune::fuzz::AddTexts(corpus);
+  attune::fuzz::AddImages(corpus);
   attune::fuzz::AddCertificates(corpus);
   attune::fuzz::AddAggregation(corpus);
   attune::fuzz::AddBundles(corpus, study);

@@ -64,7 +64,10 @@ absl::Status CheckBinding(const v1::BundleHeader& header, const BundleBinding& b
   if (!binding.manifest_sha256.empty() && header.manifest_sha256() != binding.manifest_sha256) {
     return differs("the manifest", header.manifest_sha256(), binding.manifest_sha256);
   }
-  if (header.round() == 0) return absl::InvalidArgumentError("its round is 0; rounds count from 1");
+  // A model is of no round.
+  if (header.round() == 0 && header.kind() != v1::BUNDLE_KIND_MODEL) {
+    return absl::InvalidArgumentError("its round is 0; rounds count from 1");
+  }
   if (binding.round != 0 && header.round() != binding.round) {
     return differs("round", absl::StrCat(header.round()), absl::StrCat(binding.round));
   }

@@ -22,6 +22,16 @@ inline std::vector<double> MaskedValues(const std::string& path, const Mask& mas
   return values;
 }
 
+// The values of all of its voxels.
+inline std::vector<double> AllValues(const std::string& path) {
+  NiftiImage image;
+  EXPECT_OK(ReadNifti(path, nullptr, &image));
+  std::vector<double> values(image.header.grid().voxels());
+  const VoxelRun all = {0, static_cast<std::uint32_t>(values.size())};
+  Gather(image, {&all, 1}, values);
+  return values;
+}
+
 }  // namespace attune::testing
 
 #endif  // ATTUNE_TESTS_END_TO_END_MASKED_VALUES_H_

@@ -64,8 +64,8 @@ struct NiftiImage {
 
 // Reads no more than the beginning of the file. Fails with NotFound when it cannot be opened, and with InvalidArgument,
 // naming the file, what was expected and what to do: no NIfTI of one file, more than one volume, sizes, spacings,
-// slopes or matrices that cannot be, a voxel type that is no real number, two matrices that contradict each other, damaged
-// compression, a file of another size than its header says or, compressed, of a size that cannot hold it. What the header holds
+// slopes or matrices that cannot be, a voxel type that is no real number, two matrices of one code that contradict each other,
+// damaged compression, a file of another size than its header says or, compressed, of a size that cannot hold it. What it holds
 // beside sizes, type, scale and geometry is not looked at.
 absl::StatusOr<NiftiHeader> ReadNiftiHeader(const std::string& path);
 

@@ -177,11 +177,13 @@ absl::Status ReadAffine(const std::string& path, nifti_image* image, NiftiHeader
   if (!AllFinite(affine) || !std::isfinite(determinant) || determinant == 0) {
     return DamagedImage(path, "its matrix puts all voxels into one plane, or nowhere");
   }
-  if (sform && image->qform_code > 0) {
+  // Of different codes they may well differ: a scanner's own coordinates beside a template's.
+  if (sform && image->qform_code == image->sform_code) {
     const double off = LargestCornerDistance(affine, rotation, header->image_grid.size);
     if (!(off <= kCornerTolerance * SmallestSpacing(affine))) {
-      return ImageError(path, absl::StrCat("its two matrices contradict each other: sform and qform put a corner ", off,
-                                           " mm apart; correct one, or set its code to 0"));
+      return ImageError(
+          path, absl::StrCat("its two matrices contradict each other: sform and qform, both of code ", image->sform_code,
+                             ", put a corner ", off, " mm apart; correct one, or set its code to 0"));
     }
   }
   return absl::OkStatus();

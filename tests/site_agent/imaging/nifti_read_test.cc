@@ -153,6 +153,18 @@ TEST_F(NiftiFiles, Read_IntoWhatWasUsedBefore) {
   EXPECT_EQ(ValuesOf(used), ValuesOf(fresh));
 }
 
+TEST_F(NiftiFiles, Read_TwoMatricesOfTwoSpaces) {
+  // A scanner's coordinates in the qform, a template's in the sform, as preprocessing leaves them: the sform counts.
+  NiftiBytes bytes = Float32();
+  bytes.Put<std::int16_t>(252, 1);
+  bytes.Put<std::int16_t>(254, 4);
+  bytes.Put<float>(268, 30);
+  NiftiImage image;
+  ASSERT_OK(ReadNifti(Write("a.nii", bytes.bytes()), nullptr, &image));
+  EXPECT_EQ(image.header.grid().affine[0], 2);
+  EXPECT_EQ(image.header.grid().affine[3], 0);
+}
+
 TEST_F(NiftiFiles, Read_SlopeZeroIsNoScale) {
   NiftiBytes bytes = Float32();
   bytes.Slope(0, 7);

@@ -26,8 +26,9 @@ test: setup
 # Ratios against a reference measured in the same run.
 bench: setup
 	cmake --preset release -DATTUNE_BUILD_BENCHMARKS=ON
-	cmake --build --preset release --parallel $(JOBS) --target attune_bench
-	tests/bench/run.sh build/release/bin/attune_bench
+	cmake --build --preset release --parallel $(JOBS) --target attune_bench attune_coordinator_bench
+	mkdir -p build/bench
+	TMPDIR=$(CURDIR)/build/bench tests/bench/run.sh build/release/bin
 
 # Every parser and message that comes from outside, FUZZ_SECONDS each, by libFuzzer.
 fuzz: setup

@@ -159,7 +159,8 @@ absl::Status Desk::CheckUpload(const StudyStatus& status, absl::string_view site
   }
   const std::string& question_sha256 = status.rounds[header.round() - 1].question_sha256;
   ATTUNE_ASSIGN_OR_RETURN(const Question question, LoadQuestion(blobs_, question_sha256));
-  return OpenAnswer(path, status.manifest_sha256, question_sha256, question, status.PartsOf(site)).status();
+  return OpenAnswer(path, status.manifest_sha256, question_sha256, question, status.PartsOf(site), BundleValues::kChecked)
+      .status();
 }
 
 // The upload's mutex is held.

@@ -36,7 +36,7 @@ absl::StatusOr<std::map<BatchId, Summary>> ReadAnswers(const v1::Manifest& manif
   for (const std::string& path : paths) {
     // First whose answer it is, then whether it is a whole one.
     absl::StatusOr<Bundle> bundle =
-        OpenBundle(path, v1::BUNDLE_KIND_ANSWER, {manifest_sha256, question.round, question_sha256});
+        OpenPackedAnswer(path, {manifest_sha256, question.round, question_sha256}, BundleValues::kKnown);
     if (!bundle.ok()) return WithContext(bundle.status(), path);
     const std::string site = bundle->parts.empty() ? "" : SiteOf(bundle->parts.begin()->first);
     const std::vector<BatchId> batches = BatchesOfSite(manifest, site);
@@ -48,7 +48,7 @@ absl::StatusOr<std::map<BatchId, Summary>> ReadAnswers(const v1::Manifest& manif
           absl::StrCat("'", known->second, "' and '", path, "' are both answers of site '", site, "'; give one"));
     }
     absl::StatusOr<std::map<std::string, Summary>> parts =
-        OpenAnswer(path, manifest_sha256, question_sha256, question, batches);
+        OpenAnswer(path, manifest_sha256, question_sha256, question, batches, BundleValues::kChecked);
     if (!parts.ok()) return WithContext(parts.status(), path);
     by_batch.merge(*parts);
   }

@@ -83,14 +83,17 @@ absl::StatusOr<std::vector<JournalEntry>> Correct(const StudyStatus& status, con
   return entries;
 }
 
+// All of this machine: an outcome is computed alone, and everybody waits for it.
+int ComputingThreads() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
+
 absl::StatusOr<Answers> GatherAnswers(const StudyStatus& status, const RoundRecord& record, Release release,
                                       const Question& question, const BlobStore& blobs) {
   std::map<std::string, Summary> parts;  // by batch, or under pooled by site
   for (const auto& [site, sha256] : record.answers) {
     ATTUNE_ASSIGN_OR_RETURN(const std::string path, blobs.Verified(sha256));
     absl::StatusOr<std::map<std::string, Summary>> answer =
-        OpenAnswer(path, status.manifest_sha256, record.question_sha256, question, status.PartsOf(site));
-    // It was checked when it came in: what is wrong now went wrong on this machine.
+        OpenAnswer(path, status.manifest_sha256, record.question_sha256, question, status.PartsOf(site), BundleValues::kKnown);
+    // It was checked when it came in, and its digest now: what is wrong went wrong on this machine.
     if (!answer.ok()) return absl::DataLossError(absl::StrCat("answer of site '", site, "': ", answer.status().message()));
     if (release == Release::kPooled) {
       parts[site] = std::move(answer->at(kSumPart));
@@ -98,21 +101,21 @@ absl::StatusOr<Answers> GatherAnswers(const StudyStatus& status, const RoundReco
       parts.merge(*answer);
     }
   }
-  if (release == Release::kPerBatch) return AddUp(question.form, release, parts);
+  if (release == Release::kPerBatch) return AddUp(question.form, release, std::move(parts), ComputingThreads());
   Answers answers;
-  ATTUNE_ASSIGN_OR_RETURN(answers.pooled, SumOf(question.form, parts));
+  ATTUNE_ASSIGN_OR_RETURN(answers.pooled, SumOf(question.form, parts, ComputingThreads()));
   return answers;
 }
-
-// All of this machine: an outcome is computed alone, and everybody waits for it.
-int ComputingThreads() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
 
 // Whether what the method gives can be sent: its values are finite.
 absl::Status CheckFinite(const std::variant<Question, Correction>& next) {
   if (const auto* question = std::get_if<Question>(&next)) return question->body.CheckFinite();
   const Correction& correction = std::get<Correction>(next);
   ATTUNE_RETURN_IF_ERROR(correction.common.CheckFinite());
-  for (const auto& [batch, blocks] : correction.by_batch) ATTUNE_RETURN_IF_ERROR(blocks.CheckFinite());
+  for (const auto& [batch, blocks] : correction.by_batch) {
+    ATTUNE_RETURN_IF_ERROR(blocks.CheckFinite());
+    blocks.Evict();
+  }
   return correction.evidence.CheckFinite();
 }
 
@@ -205,10 +208,10 @@ absl::StatusOr<std::vector<JournalEntry>> OutcomeOfSum(const StudyStatus& status
 
 absl::StatusOr<std::map<std::string, Summary>> OpenAnswer(const std::string& path, const std::string& manifest_sha256,
                                                           const std::string& question_sha256, const Question& question,
-                                                          const std::vector<std::string>& parts) {
+                                                          const std::vector<std::string>& parts, BundleValues values) {
   const BundleBinding binding{manifest_sha256, question.round, question_sha256};
-  ATTUNE_ASSIGN_OR_RETURN(
-      Bundle bundle, OpenBundle(path, v1::BUNDLE_KIND_ANSWER, binding, MaxAnswerHeaderBytes(binding, question.form, parts)));
+  ATTUNE_ASSIGN_OR_RETURN(Bundle bundle,
+                          OpenPackedAnswer(path, binding, values, MaxAnswerHeaderBytes(binding, question.form, parts)));
   std::vector<std::string> names;
   for (const auto& [name, blocks] : bundle.parts) names.push_back(name);
   if (names != parts) {
@@ -221,7 +224,6 @@ absl::StatusOr<std::map<std::string, Summary>> OpenAnswer(const std::string& pat
           "the part '", name,
           "' of the answer has not the form that was asked for: ", DescribeDifference(blocks.form(), question.form)));
     }
-    ATTUNE_RETURN_IF_ERROR(blocks.CheckFinite());
   }
   return std::move(bundle.parts);
 }

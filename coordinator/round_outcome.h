@@ -17,6 +17,7 @@
 #include "common/kernel/method.h"
 #include "common/storage/blob_store.h"
 #include "common/storage/journal.h"
+#include "common/wire/bundle.h"
 #include "coordinator/study_book.h"
 
 namespace attune {
@@ -41,11 +42,12 @@ absl::StatusOr<std::vector<JournalEntry>> OutcomeOfSum(const StudyStatus& status
                                                        absl::FunctionRef<JournalEntry(std::string sum_sha256)> closed,
                                                        const BlobStore& out);
 
-// The parts of an answer file, by name. `parts`: the names that it must have. Fails with InvalidArgument when it is not an
-// answer to this question with these parts in the question's form, all finite, and with DataLoss when it is damaged.
+// The parts of an answer file, by name, as views whose flags stay packed (common/wire/bundle.h: OpenPackedAnswer). `parts`: the
+// names that it must have. Fails with InvalidArgument when it is not an answer to this question with these parts in the
+// question's form, all finite, and with DataLoss when it is damaged; values that are known are not looked at.
 absl::StatusOr<std::map<std::string, Summary>> OpenAnswer(const std::string& path, const std::string& manifest_sha256,
                                                           const std::string& question_sha256, const Question& question,
-                                                          const std::vector<std::string>& parts);
+                                                          const std::vector<std::string>& parts, BundleValues values);
 
 // The question of a blob, whose digest is checked. Errors are local ones.
 absl::StatusOr<Question> LoadQuestion(const BlobStore& blobs, const std::string& sha256);

@@ -16,7 +16,17 @@ namespace {
 
 std::size_t SizeOf(const BlockSpec& spec) { return static_cast<std::size_t>(spec.rows * spec.cols); }
 
+// Touching one page of a file maps its neighbours too, up to this many bytes before it (the kernel's fault-around).
+constexpr std::size_t kFaultAroundBytes = std::size_t{1} << 16;
+
+double Bit(const std::uint8_t* bits, std::size_t i) { return static_cast<double>((bits[i / 8] >> (i % 8)) & 1); }
+
 }  // namespace
+
+std::size_t BytesOf(const BlockSpec& spec, bool packed) {
+  constexpr std::size_t kBitsPerWord = 64;
+  return (packed ? (SizeOf(spec) + kBitsPerWord - 1) / kBitsPerWord : SizeOf(spec)) * sizeof(double);
+}
 
 Blocks Blocks::Zero(Form form) {
   Blocks blocks;
@@ -27,71 +37,116 @@ Blocks Blocks::Zero(Form form) {
   return blocks;
 }
 
-absl::StatusOr<Blocks> Blocks::View(Form form, std::span<const double> values, std::shared_ptr<const void> owner) {
-  ATTUNE_ASSIGN_OR_RETURN(const std::size_t size, CheckedSize(form, values.size()));
-  if (size != values.size()) {
-    return absl::InvalidArgumentError(absl::StrCat("a form of ", size, " entries was given ", values.size(), " values"));
-  }
+absl::StatusOr<Blocks> Blocks::View(Form form, std::vector<bool> packed, absl::string_view bytes,
+                                    std::shared_ptr<const MappedFile> file) {
+  // A packed block has 64 times as many entries as words.
+  ATTUNE_RETURN_IF_ERROR(CheckedSize(form, bytes.size() * 8).status());
   Blocks blocks;
   blocks.form_ = std::move(form);
-  blocks.view_ = values;
-  blocks.owner_ = std::move(owner);
+  blocks.packed_ = std::move(packed);
+  std::size_t size = 0;
+  for (std::size_t k = 0; k < blocks.form_.size(); ++k) size += BytesOf(blocks.form_[k], blocks.IsPacked(k));
+  if (size != bytes.size()) {
+    return absl::InvalidArgumentError(absl::StrCat("a form of ", size, " bytes was given ", bytes.size()));
+  }
+  blocks.view_ = bytes;
+  blocks.file_ = std::move(file);
   return blocks;
 }
 
-std::span<const double> Blocks::values() const { return owner_ != nullptr ? view_ : std::span<const double>(owned_); }
+bool Blocks::AnyPacked() const { return std::find(packed_.begin(), packed_.end(), true) != packed_.end(); }
 
-Eigen::Index Blocks::OffsetOf(absl::string_view name, const BlockSpec** spec) const {
-  Eigen::Index offset = 0;
-  for (const BlockSpec& candidate : form_) {
-    if (candidate.name == name) {
-      *spec = &candidate;
-      return offset;
-    }
-    offset += candidate.rows * candidate.cols;
+Blocks Blocks::Unpacked() const {
+  if (!AnyPacked()) return *this;
+  Blocks unpacked = Zero(form_);
+  std::span<double> rest = unpacked.owned_;
+  for (std::size_t k = 0; k < form_.size(); ++k) {
+    Entries(k, 0, rest.first(SizeOf(form_[k])));
+    rest = rest.subspan(SizeOf(form_[k]));
   }
-  *spec = nullptr;
-  return offset;
+  return unpacked;
 }
 
-bool Blocks::Has(absl::string_view name) const {
-  const BlockSpec* spec = nullptr;
-  OffsetOf(name, &spec);
-  return spec != nullptr;
-}
-
-Eigen::Map<const Eigen::MatrixXd> Blocks::operator[](absl::string_view name) const {
-  const BlockSpec* spec = nullptr;
-  const Eigen::Index offset = OffsetOf(name, &spec);
-  assert(spec != nullptr && "no such block");
-  return {values().data() + offset, spec->rows, spec->cols};
+std::span<const double> Blocks::values() const {
+  assert(!AnyPacked() && "packed blocks are no doubles");
+  if (file_ == nullptr) return owned_;
+  return {reinterpret_cast<const double*>(view_.data()), view_.size() / sizeof(double)};
 }
 
 std::span<double> Blocks::MutableValues() {
-  if (owner_ != nullptr) {
-    owned_ = ScratchArray(view_);
-    view_ = {};
-    owner_.reset();
+  if (file_ != nullptr) {
+    if (AnyPacked()) {
+      *this = Unpacked();
+    } else {
+      owned_ = ScratchArray(values());
+      view_ = {};
+      file_.reset();
+    }
   }
   return owned_;
 }
 
+std::size_t Blocks::NumberOf(absl::string_view name) const {
+  const auto found = std::find_if(form_.begin(), form_.end(), [&](const BlockSpec& spec) { return spec.name == name; });
+  return static_cast<std::size_t>(found - form_.begin());
+}
+
+const char* Blocks::DataOf(std::size_t block) const {
+  const char* data = file_ != nullptr ? view_.data() : reinterpret_cast<const char*>(owned_.data());
+  for (std::size_t k = 0; k < block; ++k) data += BytesOf(form_[k], IsPacked(k));
+  return data;
+}
+
+bool Blocks::Has(absl::string_view name) const { return NumberOf(name) < form_.size(); }
+
+Eigen::Map<const Eigen::MatrixXd> Blocks::operator[](absl::string_view name) const {
+  const std::size_t block = NumberOf(name);
+  assert(block < form_.size() && "no such block");
+  assert(!IsPacked(block) && "packed blocks are no doubles");
+  return {reinterpret_cast<const double*>(DataOf(block)), form_[block].rows, form_[block].cols};
+}
+
 Eigen::Map<Eigen::MatrixXd> Blocks::Mutable(absl::string_view name) {
-  double* const values = MutableValues().data();
-  const BlockSpec* spec = nullptr;
-  const Eigen::Index offset = OffsetOf(name, &spec);
-  assert(spec != nullptr && "no such block");
-  return {values + offset, spec->rows, spec->cols};
+  MutableValues();
+  const Eigen::Map<const Eigen::MatrixXd> block = (*this)[name];
+  return {const_cast<double*>(block.data()), block.rows(), block.cols()};
+}
+
+void Blocks::Entries(std::size_t block, std::size_t first, std::span<double> out) const {
+  if (!IsPacked(block)) {
+    const double* const values = reinterpret_cast<const double*>(DataOf(block)) + first;
+    std::copy(values, values + out.size(), out.begin());
+    return;
+  }
+  const auto* const bits = reinterpret_cast<const std::uint8_t*>(DataOf(block));
+  for (std::size_t i = 0; i < out.size(); ++i) out[i] = Bit(bits, first + i);
+}
+
+Eigen::MatrixXd Blocks::Columns(absl::string_view name, Eigen::Index first, Eigen::Index count) const {
+  const std::size_t block = NumberOf(name);
+  assert(block < form_.size() && "no such block");
+  Eigen::MatrixXd columns(form_[block].rows, count);
+  Entries(block, static_cast<std::size_t>(first * columns.rows()), {columns.data(), static_cast<std::size_t>(columns.size())});
+  return columns;
+}
+
+void Blocks::AddEntriesTo(std::size_t block, std::size_t first, std::span<double> sum) const {
+  if (IsPacked(block)) {
+    const auto* const bits = reinterpret_cast<const std::uint8_t*>(DataOf(block));
+    for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += Bit(bits, first + i);
+    return;
+  }
+  const double* const values = reinterpret_cast<const double*>(DataOf(block)) + first;
+  for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += values[i];
 }
 
 absl::Status Blocks::CheckFinite() const {
-  const double* value = values().data();
-  for (const BlockSpec& spec : form_) {
-    const double* end = value + SizeOf(spec);
-    if (!std::all_of(value, end, [](double v) { return std::isfinite(v); })) {
-      return absl::InvalidArgumentError(absl::StrCat("block '", spec.name, "' holds a value that is not finite"));
+  for (std::size_t k = 0; k < form_.size(); ++k) {
+    if (IsPacked(k)) continue;
+    const auto* const values = reinterpret_cast<const double*>(DataOf(k));
+    if (!std::all_of(values, values + SizeOf(form_[k]), [](double v) { return std::isfinite(v); })) {
+      return absl::InvalidArgumentError(absl::StrCat("block '", form_[k].name, "' holds a value that is not finite"));
     }
-    value = end;
   }
   return absl::OkStatus();
 }
@@ -101,14 +156,26 @@ absl::Status Blocks::Add(const Blocks& other) {
     return absl::InvalidArgumentError(absl::StrCat("forms differ: ", DescribeDifference(form_, other.form_)));
   }
   ATTUNE_RETURN_IF_ERROR(other.CheckFinite());
-  if (owner_ != nullptr) {
-    owned_ = ScratchArray(view_);
-    view_ = {};
-    owner_.reset();
+  std::span<double> rest = MutableValues();  // `other` may be this one: from here on it is no view either
+  for (std::size_t k = 0; k < form_.size(); ++k) {
+    other.AddEntriesTo(k, 0, rest.first(SizeOf(form_[k])));
+    rest = rest.subspan(SizeOf(form_[k]));
   }
-  const std::span<const double> theirs = other.values();  // not before: `other` may be this one
-  for (std::size_t i = 0; i < theirs.size(); ++i) owned_[i] += theirs[i];
   return absl::OkStatus();
+}
+
+void Blocks::Evict() const {
+  owned_.Evict();
+  if (file_ != nullptr) file_->Evict(view_);
+}
+
+void Blocks::EvictEntries(std::size_t block, std::size_t first, std::size_t count) const {
+  if (file_ == nullptr) return;
+  const std::size_t before = static_cast<std::size_t>(DataOf(block) - file_->bytes().data());
+  const std::size_t begin = before + (IsPacked(block) ? first / 8 : first * sizeof(double));
+  const std::size_t end = before + (IsPacked(block) ? (first + count + 7) / 8 : (first + count) * sizeof(double));
+  const std::size_t from = begin - std::min(begin, kFaultAroundBytes);
+  file_->Evict(file_->bytes().substr(from, end - from));
 }
 
 std::string DescribeDifference(const Form& here, const Form& there) {

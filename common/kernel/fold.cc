@@ -2,12 +2,82 @@
 #include "common/kernel/fold.h"
 
 #include <algorithm>
+#include <atomic>
+#include <cmath>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/parallel.h"
 #include "common/base/status.h"
 
 namespace attune {
+namespace {
+
+// Entries that are added at a time: half of a core's cache holds two such runs.
+constexpr std::size_t kTileEntries = std::size_t{1} << 15;
+
+// Entries of one block, and where they stand in the sum.
+struct Tile {
+  std::size_t block;
+  std::size_t first;
+  std::span<double> sum;
+};
+
+std::vector<Tile> TilesOf(Summary& sum) {
+  std::vector<Tile> tiles;
+  std::span<double> rest = sum.MutableValues();
+  for (std::size_t k = 0; k < sum.form().size(); ++k) {
+    const auto size = static_cast<std::size_t>(sum.form()[k].rows * sum.form()[k].cols);
+    for (std::size_t first = 0; first < size; first += kTileEntries) {
+      const std::size_t count = std::min(kTileEntries, size - first);
+      tiles.push_back({k, first, rest.first(count)});
+      rest = rest.subspan(count);
+    }
+  }
+  return tiles;
+}
+
+// The sum over groups of the sums of their members, tile by tile.
+using Group = std::vector<const Summary*>;
+absl::StatusOr<Summary> SumOfGroups(const Form& form, const std::map<BatchId, Summary>& parts, const std::vector<Group>& groups,
+                                    int threads) {
+  for (const auto& [name, summary] : parts) {
+    if (summary.form() == form) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("batch '", name, "': forms differ: ", DescribeDifference(form, summary.form())));
+  }
+  Summary sum = Summary::Zero(form);
+  const std::vector<Tile> tiles = TilesOf(sum);
+  std::atomic<bool> finite{true};
+  ParallelFor(tiles.size(), threads, [&](std::size_t t) {
+    const auto& [block, first, total] = tiles[t];
+    const auto add = [&, block = block, first = first](const Summary& part, std::span<double> to) {
+      part.AddEntriesTo(block, first, to);
+      part.EvictEntries(block, first, to.size());
+    };
+    std::vector<double> of_group;
+    for (const Group& group : groups) {
+      if (group.size() == 1) {  // adding it to zero first would give the same
+        add(*group.front(), total);
+        continue;
+      }
+      of_group.assign(total.size(), 0);
+      for (const Summary* part : group) add(*part, of_group);
+      for (std::size_t i = 0; i < total.size(); ++i) total[i] += of_group[i];
+    }
+    if (!std::all_of(total.begin(), total.end(), [](double v) { return std::isfinite(v); })) finite = false;
+  });
+  // What is not finite stays so in every sum: only then are the parts looked at. When each is finite, their sum is too large,
+  // which the method tells.
+  for (const auto& [name, summary] : parts) {
+    if (finite) break;
+    ATTUNE_RETURN_IF_ERROR(WithContext(summary.CheckFinite(), absl::StrCat("batch '", name, "'")));
+    summary.Evict();
+  }
+  return sum;
+}
+
+}  // namespace
 
 absl::StatusOr<std::map<BatchId, Summary>> AnswerQuestion(const Method& method, const StudyFacts& facts,
                                                           const Question& question, const std::vector<BatchId>& batches,
@@ -42,25 +112,20 @@ absl::StatusOr<std::map<BatchId, Summary>> AnswerQuestion(const Method& method, 
   return filled;
 }
 
-absl::StatusOr<Summary> SumOf(const Form& form, const std::map<BatchId, Summary>& by_batch) {
-  Summary sum = Summary::Zero(form);
-  for (const auto& [batch, summary] : by_batch) {
-    if (absl::Status added = sum.Add(summary); !added.ok()) return WithContext(added, absl::StrCat("batch '", batch, "'"));
-  }
-  return sum;
+absl::StatusOr<Summary> SumOf(const Form& form, const std::map<BatchId, Summary>& parts, int threads) {
+  std::vector<Group> groups;
+  for (const auto& [name, summary] : parts) groups.push_back({&summary});
+  return SumOfGroups(form, parts, groups, threads);
 }
 
-absl::StatusOr<Answers> AddUp(const Form& form, Release release, const std::map<BatchId, Summary>& by_batch) {
-  std::map<std::string, Summary> by_site;
-  for (const auto& [batch, summary] : by_batch) {
-    const auto [site, is_new] = by_site.try_emplace(SiteOf(batch), Summary::Zero(form));
-    if (absl::Status added = site->second.Add(summary); !added.ok()) {
-      return WithContext(added, absl::StrCat("batch '", batch, "'"));
-    }
-  }
+absl::StatusOr<Answers> AddUp(const Form& form, Release release, std::map<BatchId, Summary> by_batch, int threads) {
+  std::map<std::string, Group> by_site;
+  for (const auto& [batch, summary] : by_batch) by_site[SiteOf(batch)].push_back(&summary);
+  std::vector<Group> groups;
+  for (const auto& [site, group] : by_site) groups.push_back(group);
   Answers answers;
-  ATTUNE_ASSIGN_OR_RETURN(answers.pooled, SumOf(form, by_site));
-  if (release == Release::kPerBatch) answers.by_batch = by_batch;
+  ATTUNE_ASSIGN_OR_RETURN(answers.pooled, SumOfGroups(form, by_batch, groups, threads));
+  if (release == Release::kPerBatch) answers.by_batch = std::move(by_batch);
   return answers;
 }
 
@@ -77,7 +142,7 @@ absl::StatusOr<FoldResult> RunInProcess(const Method& method, const StudyFacts& 
       ATTUNE_ASSIGN_OR_RETURN(auto filled, AnswerQuestion(method, facts, question, batches, *cohort, states, threads));
       by_batch.merge(filled);
     }
-    ATTUNE_ASSIGN_OR_RETURN(const Answers answers, AddUp(question.form, facts.release, by_batch));
+    ATTUNE_ASSIGN_OR_RETURN(const Answers answers, AddUp(question.form, facts.release, by_batch, threads));
     for (auto& [batch, summary] : by_batch) states[batch].earlier.push_back(std::move(summary));
     ATTUNE_ASSIGN_OR_RETURN(auto outcome, method.Next(facts, question, answers, threads));
     if (std::holds_alternative<Correction>(outcome)) {

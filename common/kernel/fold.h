@@ -23,11 +23,14 @@ absl::StatusOr<std::map<BatchId, Summary>> AnswerQuestion(const Method& method, 
                                                           const Cohort& cohort, const std::map<BatchId, SiteState>& states,
                                                           int threads);
 
-// The sum of a site's batches, in their order.
-absl::StatusOr<Summary> SumOf(const Form& form, const std::map<BatchId, Summary>& by_batch);
+// The sum of filled forms, in their order. Fails with InvalidArgument, naming the part, when a form is not `form` or holds a
+// value that is not finite.
+absl::StatusOr<Summary> SumOf(const Form& form, const std::map<BatchId, Summary>& parts, int threads = 1);
 
-// Adds up filled forms: batches within their site, then sites, each in order of name, so that both releases sum alike.
-absl::StatusOr<Answers> AddUp(const Form& form, Release release, const std::map<BatchId, Summary>& by_batch);
+// Adds up filled forms: batches within their site, then sites, each in order of name, so that both releases sum alike. One
+// pass, in tiles: of forms that lie in files, only what is being added is in memory. `threads` never changes a byte. Fails as
+// SumOf.
+absl::StatusOr<Answers> AddUp(const Form& form, Release release, std::map<BatchId, Summary> by_batch, int threads = 1);
 
 // A whole study in this process. Returns the correction and each batch's model.
 struct FoldResult {

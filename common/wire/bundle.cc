@@ -105,6 +105,16 @@ absl::Status CheckBundle(const Bundle& bundle, v1::BundleKind kind, const Bundle
   return CheckShape(bundle);
 }
 
+absl::StatusOr<Bundle> Open(const std::string& path, v1::BundleKind kind, const BundleBinding& binding, BundleValues values,
+                            std::size_t max_header_bytes) {
+  auto bundle = ReadBundleFile(path, max_header_bytes, values);
+  const absl::Status status = bundle.ok() ? CheckBundle(*bundle, kind, binding) : bundle.status();
+  if (absl::IsInvalidArgument(status) || absl::IsDataLoss(status))
+    return Printable(WithContext(status, absl::StrCat("bundle '", path, "'")));
+  if (!status.ok()) return status;  // it could not be opened: the message names it
+  return bundle;
+}
+
 }  // namespace
 
 absl::StatusOr<std::string> WriteQuestion(const std::string& path, const BundleBinding& binding, const Question& question) {
@@ -161,12 +171,16 @@ std::size_t MaxAnswerHeaderBytes(const BundleBinding& binding, const Form& form,
 
 absl::StatusOr<Bundle> OpenBundle(const std::string& path, v1::BundleKind kind, const BundleBinding& binding,
                                   std::size_t max_header_bytes) {
-  auto bundle = ReadBundleFile(path, max_header_bytes);
-  const absl::Status status = bundle.ok() ? CheckBundle(*bundle, kind, binding) : bundle.status();
-  if (absl::IsInvalidArgument(status) || absl::IsDataLoss(status))
-    return Printable(WithContext(status, absl::StrCat("bundle '", path, "'")));
-  if (!status.ok()) return status;  // it could not be opened: the message names it
+  ATTUNE_ASSIGN_OR_RETURN(Bundle bundle, Open(path, kind, binding, BundleValues::kChecked, max_header_bytes));
+  for (auto& [name, blocks] : bundle.parts) {
+    if (blocks.AnyPacked()) blocks = blocks.Unpacked();
+  }
   return bundle;
+}
+
+absl::StatusOr<Bundle> OpenPackedAnswer(const std::string& path, const BundleBinding& binding, BundleValues values,
+                                        std::size_t max_header_bytes) {
+  return Open(path, v1::BUNDLE_KIND_ANSWER, binding, values, max_header_bytes);
 }
 
 absl::StatusOr<Question> QuestionOf(const Bundle& bundle) {

@@ -46,12 +46,20 @@ absl::StatusOr<std::string> WriteCorrectionSite(const std::string& path, const B
 // The evidence, with the notes on single batches.
 absl::StatusOr<std::string> WriteEvidence(const std::string& path, const BundleBinding& binding, const Correction& correction);
 
-// Opens a bundle of the given kind. Fails with DataLoss when the file is truncated, too long or not canonical, with
-// InvalidArgument when it is another kind, is bound to another manifest (`binding.manifest_sha256`), round or question (each
-// compared where `binding` is not empty, or not 0), or holds a value that is not finite. A header of more than
-// `max_header_bytes` is DataLoss before any of it is parsed.
+// Opens a bundle of the given kind; flags that lie there as bits are unpacked, into a copy of their part. Fails with DataLoss
+// when the file is truncated, too long or not canonical, with InvalidArgument when it is another kind, is bound to another
+// manifest (`binding.manifest_sha256`), round or question (each compared where `binding` is not empty, or not 0), or holds a
+// value that is not finite. A header of more than `max_header_bytes` is DataLoss before any of it is parsed.
 absl::StatusOr<Bundle> OpenBundle(const std::string& path, v1::BundleKind kind, const BundleBinding& binding,
                                   std::size_t max_header_bytes = kMaxBundleHeaderBytes);
+
+// Whether values are looked at: those of bytes that were checked before, and whose digest was compared, are known.
+enum class BundleValues { kChecked, kKnown };
+
+// Opens an answer for those who add up and fit: nothing is copied, flags stay packed (Blocks::IsPacked). Fails as OpenBundle,
+// but not for what values are where these are known.
+absl::StatusOr<Bundle> OpenPackedAnswer(const std::string& path, const BundleBinding& binding, BundleValues values,
+                                        std::size_t max_header_bytes = kMaxBundleHeaderBytes);
 
 // What the header of an answer to this form may take at most, with room for mistakes that are worth a message: parsed, a header
 // takes many times its bytes.

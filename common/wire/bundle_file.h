@@ -40,12 +40,14 @@ struct BundleBytes {
 };
 absl::StatusOr<BundleBytes> ReadBundleBytes(const std::string& path, std::size_t max_header_bytes);
 
-// Writes `header`, whose parts this fills in from `parts`, and the values. Returns the file's SHA-256.
-// Fails with InvalidArgument when a value is not finite or the header is larger than a reader accepts, and as AtomicFile does.
+// Writes `header`, whose parts this fills in from `parts`, and the values; the flags of answers as bits. Lets go of the memory
+// of parts that lie in files. Returns the file's SHA-256. Fails with InvalidArgument when a value is not finite or the header
+// is larger than a reader accepts, and as AtomicFile does.
 absl::StatusOr<std::string> WriteBundleFile(const std::string& path, v1::BundleHeader header, const BlocksByName& parts);
 
-// Maps a bundle. Fails with DataLoss or InvalidArgument as OpenBundle says, but looks at nothing that depends on its kind.
-absl::StatusOr<Bundle> ReadBundleFile(const std::string& path, std::size_t max_header_bytes);
+// Maps a bundle; flags of answers stay packed. Fails with DataLoss or InvalidArgument as OpenBundle says, but looks at nothing
+// else that depends on its kind, and at no value where they are known.
+absl::StatusOr<Bundle> ReadBundleFile(const std::string& path, std::size_t max_header_bytes, BundleValues values);
 
 void FormToProto(const Form& form, google::protobuf::RepeatedPtrField<v1::Block>* blocks);
 

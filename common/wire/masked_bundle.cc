@@ -34,7 +34,7 @@ absl::StatusOr<MaskedSum> Open(const std::string& path, const BundleBinding& bin
     return absl::InvalidArgumentError("it is not a masked sum that answers this question of this study");
   }
   if (bundle.header.parts_size() != 1 || bundle.header.parts(0).name() != kSumPart || bundle.header.asked_size() > 0 ||
-      bundle.header.notes_size() > 0) {
+      bundle.header.notes_size() > 0 || bundle.header.parts(0).packed_size() > 0) {
     return absl::InvalidArgumentError(absl::StrCat("it holds something else than the one part '", kSumPart, "'"));
   }
   ATTUNE_ASSIGN_OR_RETURN(const Form found, FormFromProto(bundle.header.parts(0).form(), kMaxFormEntries));

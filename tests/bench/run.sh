@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Runs the benchmark program given and prints each case as a ratio to the reference measured in the same run.
+# Runs the benchmark programs in the folder given and prints each case as a ratio to the reference measured in the same run. The
+# coordinator's study of images takes 24 GB in TMPDIR and some minutes; BENCH_SITES and BENCH_FEATURES make it smaller.
 set -euo pipefail
-if [[ $# -ne 1 || ! -x $1 ]]; then
-  echo "usage: $0 <path of attune_bench>" >&2
+if [[ $# -ne 1 || ! -x $1/attune_bench || ! -x $1/attune_coordinator_bench ]]; then
+  echo "usage: $0 <folder of attune_bench and attune_coordinator_bench>" >&2
   exit 2
 fi
-"$1" --benchmark_format=csv 2>/dev/null | awk -F, '
+"$1/attune_bench" --benchmark_format=csv 2>/dev/null | awk -F, '
   /^"?BM_/ {
     gsub(/"/, "", $1)
     sub(/\/min_time:[0-9.]+/, "", $1)
@@ -31,3 +32,4 @@ fi
       printf "%-24s %12.2f %16.3g   %s\n", substr(name, 4), time[name], rate[name], shown
     }
   }'
+"$1/attune_coordinator_bench" "${BENCH_SITES:-200}" "${BENCH_FEATURES:-1000000}"

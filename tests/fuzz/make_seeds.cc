@@ -180,7 +180,9 @@ void AddBundles(const Corpus& corpus, const DeskStudy& study) {
     corpus.Add("bundle", name, std::string(1, static_cast<char>(kind - 1)) + study.folder.Read("b"));
   };
   Blocks blocks = Blocks::Zero({{.name = "n", .kind = BlockKind::kCount, .rows = 1, .cols = 1},
+                                {.name = "flags", .kind = BlockKind::kCount, .rows = 1, .cols = 9},
                                 {.name = "sum", .rows = 2, .cols = 3, .resolution_log2 = -30}});
+  blocks.Mutable("flags")(0, 8) = 1;
   blocks.Mutable("sum").setConstant(1.5);
   const Question question = {.round = 1, .form = blocks.form(), .body = blocks};
   const std::string path = study.folder / "b";

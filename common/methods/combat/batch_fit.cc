@@ -45,7 +45,7 @@ void NoteFlags(const StudyFacts& facts, const Summary& own, std::vector<std::str
   for (const auto& [flag, words] : kFlags) {
     if (!own.Has(flag)) continue;
     std::vector<std::string> features;
-    const auto flags = own[flag];
+    const Eigen::MatrixXd flags = own.Columns(flag, 0, static_cast<Index>(facts.features.size()));
     for (Index f = 0; f < flags.cols(); ++f) {
       if (flags(0, f) > 0) features.push_back(facts.features[static_cast<std::size_t>(f)]);
     }
@@ -99,8 +99,8 @@ absl::StatusOr<BatchModel> FitBatch(const StudyFacts& facts, const Setup& setup,
   std::vector<Index> usable;
   usable.reserve(static_cast<std::size_t>(setup.features));
   const auto status = common["status"];
-  const auto constant = own["constant"];
-  const auto empty = own[setup.missing ? "empty" : "constant"];
+  const Eigen::MatrixXd constant = own.Columns("constant", 0, setup.features);
+  const Eigen::MatrixXd empty = own.Columns(setup.missing ? "empty" : "constant", 0, setup.features);
   for (Index f = 0; f < setup.features; ++f) {
     if (!IsAdjusted(status(0, f))) continue;
     // Such a feature's sums were not sent, so that no parameters can follow from them.

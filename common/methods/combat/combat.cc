@@ -162,10 +162,13 @@ class Combat : public Method {
     }
     if (facts.release == Release::kPooled) return combat::EvidenceQuestion(setup, correction.common, answers.pooled);
     correction.notes = Notes(facts, setup, correction.common);
+    answers.pooled.Evict();
     for (const auto& [batch, summary] : answers.by_batch) {
       ATTUNE_ASSIGN_OR_RETURN(const BatchModel model,
                               combat::FitBatch(facts, setup, correction.common, batch, summary, threads));
-      correction.by_batch[batch] = combat::CorrectionOfBatch(model, setup);
+      summary.Evict();
+      Blocks& own = correction.by_batch[batch] = combat::CorrectionOfBatch(model, setup);
+      own.Evict();  // never those of all batches in memory
       for (const std::string& note : model.notes) correction.batch_notes.push_back(absl::StrCat(batch, ": ", note));
     }
     correction.evidence = combat::EvidencePerBatch(facts, setup, correction.common, answers.pooled, answers.by_batch,
@@ -251,6 +254,7 @@ class Combat : public Method {
             absl::StrCat("batch '", batch, "': ", DescribeDifference(question.form, summary.form())));
       }
       ATTUNE_RETURN_IF_ERROR(WithContext(combat::CheckFilledRoundOne(setup, summary), absl::StrCat("batch '", batch, "'")));
+      summary.Evict();
     }
     return absl::OkStatus();
   }

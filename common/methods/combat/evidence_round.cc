@@ -161,7 +161,10 @@ Blocks EvidencePerBatch(const StudyFacts& facts, const Setup& setup, const Block
     std::vector<Moments> after;
     for (const auto& [batch, summary] : by_batch) {
       before.push_back(MomentsOf(summary, setup, first, count));
-      after.push_back(AfterCorrection(before.back(), CorrectionOf(setup, common, batch, corrections.at(batch), first, count)));
+      const Blocks& own = corrections.at(batch);
+      after.push_back(AfterCorrection(before.back(), CorrectionOf(setup, common, batch, own, first, count)));
+      summary.Evict();
+      own.Evict();
     }
     for (const char* phase : kPhases) {
       const std::vector<Moments>& moments = phase == kPhases[0] ? before : after;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/methods/combat/form.h"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -15,6 +16,9 @@ using Eigen::Index;
 
 // Non-parametric empirical Bayes compares every feature with every other.
 constexpr Index kMostNonparametricFeatures = 20000;
+
+// Features that are checked at a time.
+constexpr Index kTileFeatures = 8192;
 
 void AppendBlocks(const Setup& setup, const std::string& prefix, Form& form) {
   const Index p = setup.p;
@@ -134,9 +138,9 @@ absl::Status CheckFilledRoundOne(const Setup& setup, const Summary& summary) {
   }
   ATTUNE_RETURN_IF_ERROR(CheckBatchSize(setup, n));
   const auto check = [&](const char* name, const auto& allowed, const char* expected) {
-    const auto block = summary[name];
-    for (Index i = 0; i < block.size(); ++i) {
-      if (allowed(block.data()[i])) continue;
+    for (Index first = 0; first < setup.features; first += kTileFeatures) {
+      const Eigen::MatrixXd tile = summary.Columns(name, first, std::min(kTileFeatures, setup.features - first));
+      if (std::all_of(tile.data(), tile.data() + tile.size(), allowed)) continue;
       return absl::InvalidArgumentError(absl::StrCat("block '", name, "' holds other values than ", expected));
     }
     return absl::OkStatus();
@@ -172,7 +176,8 @@ Moments MomentsOf(const Summary& summary, const Setup& setup, Index first, Index
   moments.subjects = n;
   if (n == 0) return moments;
   if (setup.missing) {
-    moments.count = block("count").middleCols(first, count).transpose().array();
+    // Where nobody but one is present, these are flags, which may be packed.
+    moments.count = summary.Columns(absl::StrCat(prefix, "count"), first, count).transpose().array();
     moments.x_mean = block("x_sum").middleCols(first, count).array() / n;
     moments.xx = block("xx").middleCols(first, count).array();
   } else {

@@ -154,7 +154,8 @@ absl::StatusOr<Blocks> FitPooledModel(const StudyFacts& facts, const Setup& setu
   const auto source_y_sum = of("y_sum");
   const auto source_xy = of("xy");
   const auto source_yy = of("yy");
-  const auto source_count = of(setup.missing ? "count" : "n");
+  const Eigen::MatrixXd source_count =
+      setup.missing ? source.Columns(absl::StrCat(from, "count"), 0, setup.features) : Eigen::MatrixXd();
   const auto empty = pooled[setup.missing ? "empty" : "constant"];
 
   Blocks common = Blocks::Zero(PooledModelForm(setup));

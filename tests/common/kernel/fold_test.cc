@@ -5,9 +5,15 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <limits>
+#include <map>
+#include <string>
+
 #include "tests/support/fake_method.h"
 #include "tests/support/in_memory_study.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/synthetic.h"
 
 namespace attune::testing {
 namespace {
@@ -90,6 +96,52 @@ TEST_F(Fold, SumOf_NamesTheBatchThatDoesNotFit) {
   EXPECT_EQ(none["v"](0, 0), 0);
   EXPECT_THAT(SumOf(form, {{"A/1", Summary::Zero(form)}, {"A/2", Summary()}}),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("batch 'A/2'")));
+}
+
+// Larger than a tile, of sites of one batch and of several.
+std::map<BatchId, Summary> ManyEntries(const Form& form) {
+  Dice dice(5);
+  std::map<BatchId, Summary> by_batch;
+  for (const char* batch : {"A/1", "A/2", "A/3", "B/1", "C/1", "C/2"}) {
+    Summary& summary = by_batch[batch] = Summary::Zero(form);
+    for (double& value : summary.MutableValues()) value = dice.Normal();
+  }
+  return by_batch;
+}
+const Form kManyEntries = {{"v", BlockKind::kSum, 3, 70'001}, {"one", BlockKind::kSum, 1, 1}, {"none", BlockKind::kSum, 0, 4}};
+
+TEST_F(Fold, AddUp_InTiles_TheBytesOfAddingBatchAfterBatch) {
+  const std::map<BatchId, Summary> by_batch = ManyEntries(kManyEntries);
+  std::map<std::string, Summary> by_site;
+  for (const auto& [batch, summary] : by_batch) {
+    ASSERT_OK(by_site.try_emplace(SiteOf(batch), Summary::Zero(kManyEntries)).first->second.Add(summary));
+  }
+  Summary expected = Summary::Zero(kManyEntries);
+  for (const auto& [site, summary] : by_site) ASSERT_OK(expected.Add(summary));
+  for (const int threads : {1, 2, 5}) {
+    ASSERT_OK_AND_ASSIGN(const Answers answers, AddUp(kManyEntries, Release::kPerBatch, by_batch, threads));
+    EXPECT_TRUE(SameBytes(answers.pooled, expected)) << threads;
+    EXPECT_TRUE(SameBytes(answers.by_batch, by_batch));
+  }
+}
+
+TEST_F(Fold, AddUp_NotFinite_NamesTheFirstBatchAndItsBlock) {
+  std::map<BatchId, Summary> by_batch = ManyEntries(kManyEntries);
+  by_batch.at("C/1").Mutable("v")(0, 3) = std::numeric_limits<double>::infinity();
+  by_batch.at("B/1").Mutable("v")(2, 70'000) = std::nan("");
+  for (const int threads : {1, 3}) {
+    EXPECT_THAT(AddUp(kManyEntries, Release::kPooled, by_batch, threads),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("batch 'B/1': block 'v'")));
+  }
+}
+
+// That is for the method to tell, which knows what the numbers are.
+TEST_F(Fold, AddUp_TooLargeASum_IsNotFinite) {
+  const Form form = {{"v", BlockKind::kSum, 1, 1}};
+  Summary large = Summary::Zero(form);
+  large.Mutable("v")(0, 0) = std::numeric_limits<double>::max();
+  ASSERT_OK_AND_ASSIGN(const Answers answers, AddUp(form, Release::kPooled, {{"A/1", large}, {"B/1", large}}));
+  EXPECT_FALSE(answers.pooled.CheckFinite().ok());
 }
 
 }  // namespace

@@ -22,16 +22,20 @@ namespace {
 
 using ::attune::testing::StatusIs;
 using ::attune::testing::TempFolder;
+using ::testing::_;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 const Form kForm = {{.name = "n", .kind = BlockKind::kCount, .rows = 1, .cols = 1, .resolution_log2 = 0},
+                    {.name = "flags", .kind = BlockKind::kCount, .rows = 1, .cols = 13, .resolution_log2 = 0},
                     {.name = "xy", .kind = BlockKind::kSum, .rows = 2, .cols = 3}};
 
 Blocks Filled(double start) {
   Blocks blocks = Blocks::Zero(kForm);
   blocks.Mutable("n") << 12;
+  blocks.Mutable("flags")(0, 2) = 1;
+  blocks.Mutable("flags")(0, 12) = 1;
   blocks.Mutable("xy") << start, 2, 3, 4, 5, 6.25;
   return blocks;
 }
@@ -56,7 +60,7 @@ class BundleTest : public ::testing::Test {
   absl::StatusOr<Bundle> OpenForged(const v1::BundleHeader& header, std::size_t values = 0) {
     const std::string encoded = header.SerializeAsString();
     const std::uint64_t size = encoded.size();
-    std::string bytes("ATTUNE\0\1", 8);
+    std::string bytes("ATTUNE\0\2", 8);
     bytes.append(reinterpret_cast<const char*>(&size), 8);
     bytes += encoded;
     bytes.resize((bytes.size() + 63) / 64 * 64);
@@ -85,7 +89,7 @@ TEST_F(BundleTest, Answer_RoundTrip) {
   EXPECT_EQ(bundle.parts.at("a/x").form(), kForm);
   EXPECT_EQ(bundle.parts.at("a/x")["xy"], Filled(1)["xy"]);
   EXPECT_EQ(bundle.parts.at("a/y")["xy"], Filled(2)["xy"]);
-  EXPECT_EQ(reinterpret_cast<std::uintptr_t>(bundle.parts.at("a/x").values().data()) % 64, 0u);
+  EXPECT_EQ(bundle.parts.at("a/y")["flags"], Filled(2)["flags"]);
   struct stat info = {};
   ASSERT_EQ(::stat(path_.c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0600u);
@@ -98,11 +102,124 @@ TEST_F(BundleTest, Answer_SameContentSameBytes) {
   EXPECT_EQ(digest, "7aa7d03ae1627a8bfd2388656038d851ace6d3fbeee2afab61b01c463ab89887");
 }
 
+TEST_F(BundleTest, Packed_ExactlyTheFlagsOfAnswers) {
+  const auto block = [](const char* name, BlockKind kind, Eigen::Index rows, Eigen::Index cols) {
+    return BlockSpec{.name = name, .kind = kind, .rows = rows, .cols = cols};
+  };
+  Blocks blocks = Blocks::Zero({block("one", BlockKind::kCount, 1, 1), block("sums", BlockKind::kSum, 1, 9),
+                                block("flags", BlockKind::kCount, 2, 50), block("counts", BlockKind::kCount, 1, 9),
+                                block("none", BlockKind::kCount, 0, 9), block("bins", BlockKind::kHistogram, 1, 9)});
+  blocks.Mutable("flags")(1, 49) = 1;
+  blocks.Mutable("counts")(0, 4) = 2;
+  blocks.Mutable("sums").setOnes();
+  ASSERT_OK(WriteAnswer(path_, binding_, {{"a/x", blocks}}));
+  ASSERT_OK_AND_ASSIGN(const Bundle packed, OpenPackedAnswer(path_, binding_, BundleValues::kChecked));
+  EXPECT_THAT(packed.header.parts(0).packed(), ElementsAre(2));
+  const Blocks& part = packed.parts.at("a/x");
+  for (std::size_t k = 0; k < part.form().size(); ++k) EXPECT_EQ(part.IsPacked(k), k == 2);
+  EXPECT_EQ(part.Columns("flags", 0, 50), blocks["flags"]);
+  const std::size_t header = (16 + packed.header.ByteSizeLong() + 63) / 64 * 64;
+  EXPECT_EQ(Bytes().size(), header + 8 * (1 + 9 + 2 + 9 + 9));
+  // What is packed is written as it was read.
+  ASSERT_OK_AND_ASSIGN(const std::string digest, Sha256OfFile(path_));
+  ASSERT_OK_AND_ASSIGN(const std::string again, WriteAnswer(folder_ / "again", binding_, packed.parts));
+  EXPECT_EQ(again, digest);
+
+  ASSERT_OK_AND_ASSIGN(const Bundle bundle, OpenBundle(path_, v1::BUNDLE_KIND_ANSWER, binding_));
+  EXPECT_FALSE(bundle.parts.at("a/x").AnyPacked());
+  EXPECT_EQ(bundle.parts.at("a/x")["flags"], blocks["flags"]);
+  EXPECT_EQ(bundle.parts.at("a/x")["counts"], blocks["counts"]);
+
+  ASSERT_OK(WriteCorrectionCommon(path_, binding_, {.common = blocks}));
+  ASSERT_OK_AND_ASSIGN(const Bundle common, OpenBundle(path_, v1::BUNDLE_KIND_CORRECTION_COMMON, binding_));
+  EXPECT_THAT(common.header.parts(0).packed(), IsEmpty());
+  EXPECT_EQ(common.parts.at(kCommonPart)["flags"], blocks["flags"]);
+}
+
+TEST_F(BundleTest, Packed_LongBlocksInPieces) {
+  Blocks blocks = Blocks::Zero({{.name = "flags", .kind = BlockKind::kCount, .rows = 1, .cols = 20'001}});
+  for (Eigen::Index i = 0; i < 20'001; i += 7) blocks.Mutable("flags")(0, i) = 1;
+  ASSERT_OK(WriteAnswer(path_, binding_, {{"a/x", blocks}}));
+  ASSERT_OK_AND_ASSIGN(const Bundle bundle, OpenBundle(path_, v1::BUNDLE_KIND_ANSWER, binding_));
+  EXPECT_EQ(bundle.parts.at("a/x")["flags"], blocks["flags"]);
+}
+
+// One content, one sequence of bytes: everything else is refused.
+TEST_F(BundleTest, Packed_NotCanonical) {
+  using Header = v1::BundleHeader;
+  const auto header_of = [&](v1::BundleKind kind, v1::BlockKind block_kind, std::uint64_t cols) {
+    Header header = GoodHeader(kind);
+    v1::Part* part = header.add_parts();
+    part->set_name(kind == v1::BUNDLE_KIND_ANSWER ? "a/x" : kCommonPart);
+    v1::Block* block = part->add_form();
+    block->set_name("flags");
+    block->set_kind(block_kind);
+    block->set_rows(1);
+    block->set_cols(cols);
+    return header;
+  };
+  const Header good = header_of(v1::BUNDLE_KIND_ANSWER, v1::BLOCK_KIND_COUNT, 13);
+  Header packed = good;
+  packed.mutable_parts(0)->add_packed(0);
+  EXPECT_OK(OpenForged(packed, 1));
+  EXPECT_THAT(OpenForged(good, 13), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("not written as bits")));
+  EXPECT_THAT(OpenForged(packed, 0), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("truncated")));
+  EXPECT_THAT(OpenForged(packed, 2), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("too long")));
+  OpenForged(packed, 1).IgnoreError();
+  std::string bytes = Bytes();
+  for (const int bit : {13, 15, 16, 63}) {
+    std::string changed = bytes;
+    changed[changed.size() - 8 + static_cast<std::size_t>(bit / 8)] = static_cast<char>(1 << (bit % 8));
+    EXPECT_THAT(OpenChanged(changed), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("'flags' are not zero"))) << bit;
+  }
+  bytes[bytes.size() - 7] = 1 << 4;  // bit 12 is the last of the block
+  ASSERT_OK_AND_ASSIGN(const Bundle last, OpenChanged(bytes));
+  EXPECT_EQ(last.parts.at("a/x")["flags"](0, 12), 1);
+
+  for (const std::vector<std::uint32_t>& numbers : std::vector<std::vector<std::uint32_t>>{{0, 0}, {1}, {0, 1}, {4294967295}}) {
+    Header header = good;
+    header.mutable_parts(0)->mutable_packed()->Add(numbers.begin(), numbers.end());
+    EXPECT_THAT(OpenForged(header, 1), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("cannot be bits")));
+  }
+  for (Header header : {header_of(v1::BUNDLE_KIND_ANSWER, v1::BLOCK_KIND_SUM, 13),
+                        header_of(v1::BUNDLE_KIND_ANSWER, v1::BLOCK_KIND_HISTOGRAM, 13),
+                        header_of(v1::BUNDLE_KIND_ANSWER, v1::BLOCK_KIND_COUNT, 1),
+                        header_of(v1::BUNDLE_KIND_ANSWER, v1::BLOCK_KIND_COUNT, 0)}) {
+    header.mutable_parts(0)->add_packed(0);
+    EXPECT_THAT(OpenForged(header, 1), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("cannot be bits")));
+  }
+  Header common = header_of(v1::BUNDLE_KIND_CORRECTION_COMMON, v1::BLOCK_KIND_COUNT, 13);
+  EXPECT_OK(OpenForged(common, 13));
+  common.mutable_parts(0)->add_packed(0);
+  EXPECT_THAT(OpenForged(common, 1), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("only an answer")));
+}
+
+// Bytes whose digest was compared are not looked at again; their shape is.
+TEST_F(BundleTest, Packed_KnownValues) {
+  WriteGoodAnswer();
+  std::string bytes = Bytes();
+  const double infinity = std::numeric_limits<double>::infinity();
+  std::memcpy(bytes.data() + bytes.size() - 8, &infinity, 8);
+  folder_.Write("bundle", bytes);
+  EXPECT_OK(OpenPackedAnswer(path_, binding_, BundleValues::kKnown));
+  EXPECT_THAT(OpenPackedAnswer(path_, binding_, BundleValues::kChecked),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("part 'a/y': block 'xy'")));
+  folder_.Write("bundle", bytes.substr(0, bytes.size() - 8));
+  EXPECT_THAT(OpenPackedAnswer(path_, binding_, BundleValues::kKnown), StatusIs(absl::StatusCode::kDataLoss, _));
+}
+
+TEST_F(BundleTest, Open_FormatVersion1_SaysSo) {
+  WriteGoodAnswer();
+  std::string bytes = Bytes();
+  bytes[7] = 1;
+  EXPECT_THAT(OpenChanged(bytes), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("not a bundle of format version 2")));
+}
+
 TEST_F(BundleTest, Answer_ViewOutlivesTheBundle) {
   WriteGoodAnswer();
   Blocks kept;
   {
-    ASSERT_OK_AND_ASSIGN(const Bundle bundle, OpenBundle(path_, v1::BUNDLE_KIND_ANSWER, binding_));
+    ASSERT_OK_AND_ASSIGN(const Bundle bundle, OpenPackedAnswer(path_, binding_, BundleValues::kChecked));
     kept = bundle.parts.at("a/y");
   }
   std::filesystem::remove(path_);

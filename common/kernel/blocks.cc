@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <set>
 #include <utility>
@@ -16,7 +17,9 @@ namespace {
 
 std::size_t SizeOf(const BlockSpec& spec) { return static_cast<std::size_t>(spec.rows * spec.cols); }
 
-// Touching one page of a file maps its neighbours too, up to this many bytes before it (the kernel's fault-around).
+constexpr std::size_t kBitsPerWord = 64;
+
+// Touching one page of a file maps its neighbours too, up to this many bytes before and behind it (the kernel's fault-around).
 constexpr std::size_t kFaultAroundBytes = std::size_t{1} << 16;
 
 double Bit(const std::uint8_t* bits, std::size_t i) { return static_cast<double>((bits[i / 8] >> (i % 8)) & 1); }
@@ -24,7 +27,6 @@ double Bit(const std::uint8_t* bits, std::size_t i) { return static_cast<double>
 }  // namespace
 
 std::size_t BytesOf(const BlockSpec& spec, bool packed) {
-  constexpr std::size_t kBitsPerWord = 64;
   return (packed ? (SizeOf(spec) + kBitsPerWord - 1) / kBitsPerWord : SizeOf(spec)) * sizeof(double);
 }
 
@@ -131,13 +133,27 @@ Eigen::MatrixXd Blocks::Columns(absl::string_view name, Eigen::Index first, Eige
 }
 
 void Blocks::AddEntriesTo(std::size_t block, std::size_t first, std::span<double> sum) const {
-  if (IsPacked(block)) {
-    const auto* const bits = reinterpret_cast<const std::uint8_t*>(DataOf(block));
-    for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += Bit(bits, first + i);
+  const auto of = [&sum](std::size_t i, std::size_t count) {
+    return Eigen::Map<Eigen::ArrayXd>(sum.data() + i, static_cast<Eigen::Index>(count));
+  };
+  if (!IsPacked(block)) {
+    const double* const values = reinterpret_cast<const double*>(DataOf(block)) + first;
+    of(0, sum.size()) += Eigen::Map<const Eigen::ArrayXd>(values, static_cast<Eigen::Index>(sum.size()));
     return;
   }
-  const double* const values = reinterpret_cast<const double*>(DataOf(block)) + first;
-  for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += values[i];
+  const auto* const bits = reinterpret_cast<const std::uint8_t*>(DataOf(block));
+  for (std::size_t i = 0; i < sum.size();) {
+    std::uint64_t word = 1;
+    // Flags are rarely set.
+    const bool whole = (first + i) % kBitsPerWord == 0 && sum.size() - i >= kBitsPerWord;
+    if (whole) std::memcpy(&word, bits + (first + i) / 8, sizeof(word));
+    if (word == 0) {
+      of(i, kBitsPerWord) += 0.0;
+      i += kBitsPerWord;
+      continue;
+    }
+    for (const std::size_t end = whole ? i + kBitsPerWord : i + 1; i < end; ++i) sum[i] += Bit(bits, first + i);
+  }
 }
 
 absl::Status Blocks::CheckFinite() const {
@@ -175,7 +191,7 @@ void Blocks::EvictEntries(std::size_t block, std::size_t first, std::size_t coun
   const std::size_t begin = before + (IsPacked(block) ? first / 8 : first * sizeof(double));
   const std::size_t end = before + (IsPacked(block) ? (first + count + 7) / 8 : (first + count) * sizeof(double));
   const std::size_t from = begin - std::min(begin, kFaultAroundBytes);
-  file_->Evict(file_->bytes().substr(from, end - from));
+  file_->Evict(file_->bytes().substr(from, end + kFaultAroundBytes - from));
 }
 
 std::string DescribeDifference(const Form& here, const Form& there) {

@@ -13,8 +13,8 @@
 namespace attune {
 namespace {
 
-// Entries that are added at a time: half of a core's cache holds two such runs.
-constexpr std::size_t kTileEntries = std::size_t{1} << 15;
+// Entries that are added at a time: a core's cache holds two such runs.
+constexpr std::size_t kTileEntries = std::size_t{1} << 16;
 
 // Entries of one block, and where they stand in the sum.
 struct Tile {

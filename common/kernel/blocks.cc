@@ -109,9 +109,9 @@ Eigen::Map<const Eigen::MatrixXd> Blocks::operator[](absl::string_view name) con
 }
 
 Eigen::Map<Eigen::MatrixXd> Blocks::Mutable(absl::string_view name) {
-  MutableValues();
+  double* const values = MutableValues().data();
   const Eigen::Map<const Eigen::MatrixXd> block = (*this)[name];
-  return {const_cast<double*>(block.data()), block.rows(), block.cols()};
+  return {values + (block.data() - values), block.rows(), block.cols()};
 }
 
 void Blocks::Entries(std::size_t block, std::size_t first, std::span<double> out) const {

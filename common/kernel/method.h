@@ -31,6 +31,8 @@ struct Question {
 };
 
 // What came back. Batches are summed site by site, sites in order of name: `pooled` has the same bytes under both releases.
+// Single answers may be views of files, larger together than memory: a method takes them one after the other, or in tiles of
+// columns, and lets go of each (Blocks::Evict). Their counts may be packed: read those by Columns.
 struct Answers {
   Summary pooled;
   std::map<BatchId, Summary> by_batch;  // empty when the release is pooled

@@ -310,6 +310,7 @@ int main(int argc, char** argv) {
     std::cerr << "usage: " << argv[0] << " [SITES [FEATURES]]\nWrites to TMPDIR.\n";
     return 2;
   }
+  std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);  // minutes pass between lines
   const attune::testing::TempFolder folder;
   if (const absl::Status status = attune::testing::Run(sites, features, folder.path()); !status.ok()) {
     std::cerr << status << "\n";

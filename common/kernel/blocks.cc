@@ -19,8 +19,8 @@ std::size_t SizeOf(const BlockSpec& spec) { return static_cast<std::size_t>(spec
 
 constexpr std::size_t kBitsPerWord = 64;
 
-// Touching one page of a file maps its neighbours too, up to this many bytes before and behind it (the kernel's fault-around).
-constexpr std::size_t kFaultAroundBytes = std::size_t{1} << 16;
+// Touching one page of a file maps its neighbours too, at most those that share a page table with it: so many bytes.
+constexpr std::size_t kMapAroundBytes = std::size_t{2} << 20;
 
 double Bit(const std::uint8_t* bits, std::size_t i) { return static_cast<double>((bits[i / 8] >> (i % 8)) & 1); }
 
@@ -182,16 +182,10 @@ absl::Status Blocks::Add(const Blocks& other) {
 
 void Blocks::Evict() const {
   owned_.Evict();
-  if (file_ != nullptr) file_->Evict(view_);
-}
-
-void Blocks::EvictEntries(std::size_t block, std::size_t first, std::size_t count) const {
   if (file_ == nullptr) return;
-  const std::size_t before = static_cast<std::size_t>(DataOf(block) - file_->bytes().data());
-  const std::size_t begin = before + (IsPacked(block) ? first / 8 : first * sizeof(double));
-  const std::size_t end = before + (IsPacked(block) ? (first + count + 7) / 8 : (first + count) * sizeof(double));
-  const std::size_t from = begin - std::min(begin, kFaultAroundBytes);
-  file_->Evict(file_->bytes().substr(from, end + kFaultAroundBytes - from));
+  const auto begin = static_cast<std::size_t>(view_.data() - file_->bytes().data());
+  const std::size_t from = begin - std::min(begin, kMapAroundBytes);
+  file_->Evict(file_->bytes().substr(from, begin - from + view_.size() + kMapAroundBytes));
 }
 
 std::string DescribeDifference(const Form& here, const Form& there) {

@@ -93,10 +93,8 @@ class Blocks {
   // Fails with InvalidArgument naming the first block that holds a NaN or an infinity.
   absl::Status CheckFinite() const;
 
-  // Lets go of the memory that values in a file take, of all of them or of these entries; touched again, they come from the
-  // file.
+  // Lets go of the memory that values in a file take; touched again, they come from the file. Values stay as they are.
   void Evict() const;
-  void EvictEntries(std::size_t block, std::size_t first, std::size_t count) const;
 
  private:
   // Where the values of a block begin.

@@ -53,7 +53,7 @@ absl::StatusOr<Summary> SumOfGroups(const Form& form, const std::map<BatchId, Su
     const auto& [block, first, total] = tiles[t];
     const auto add = [&, block = block, first = first](const Summary& part, std::span<double> to) {
       part.AddEntriesTo(block, first, to);
-      part.EvictEntries(block, first, to.size());
+      part.Evict();  // all of it: the kernel maps more than was touched
     };
     std::vector<double> of_group;
     for (const Group& group : groups) {

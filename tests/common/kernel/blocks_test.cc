@@ -199,7 +199,6 @@ TEST(Evict, ValuesStay) {
   const Blocks packed = PackedFlags(kMany);
   for (const Blocks* blocks : {&std::as_const(owned), &packed}) {
     blocks->Evict();
-    for (std::size_t block = 0; block < 3; ++block) blocks->EvictEntries(block, 0, block == 1 ? kMany : 1);
     EXPECT_EQ(blocks->Columns("flags", kMany - 10, 10), OwnedFlags(kMany)["flags"].rightCols(10));
     EXPECT_EQ((*blocks)["b"](1, 0), -3.5);
   }

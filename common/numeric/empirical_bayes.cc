@@ -2,7 +2,9 @@
 #include "common/numeric/empirical_bayes.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <vector>
 
@@ -16,36 +18,52 @@ namespace {
 using Eigen::ArrayXd;
 using Eigen::Index;
 
-double MeanOf(const ArrayXd& values) {
-  double sum = 0;
-  for (Index i = 0; i < values.size(); ++i) sum += values[i];
-  return sum / static_cast<double>(values.size());
+struct Two {
+  double gamma = 0;
+  double delta2 = 0;
+};
+
+// Means and variances of locations and scales side by side: each addition waits for the one before, but not for the other sum.
+Two MeansOf(const BatchEstimates& estimates) {
+  Two sum;
+  for (Index i = 0; i < estimates.gamma.size(); ++i) {
+    sum.gamma += estimates.gamma[i];
+    sum.delta2 += estimates.delta2[i];
+  }
+  const auto features = static_cast<double>(estimates.gamma.size());
+  return {sum.gamma / features, sum.delta2 / features};
 }
 
-double VarianceOf(const ArrayXd& values, double mean) {
-  double sum = 0;
-  for (Index i = 0; i < values.size(); ++i) sum += (values[i] - mean) * (values[i] - mean);
-  return sum / static_cast<double>(values.size() - 1);
+Two VariancesOf(const BatchEstimates& estimates, const Two& mean) {
+  Two sum;
+  for (Index i = 0; i < estimates.gamma.size(); ++i) {
+    sum.gamma += (estimates.gamma[i] - mean.gamma) * (estimates.gamma[i] - mean.gamma);
+    sum.delta2 += (estimates.delta2[i] - mean.delta2) * (estimates.delta2[i] - mean.delta2);
+  }
+  const auto freedom = static_cast<double>(estimates.gamma.size() - 1);
+  return {sum.gamma / freedom, sum.delta2 / freedom};
 }
 
-// Features that one thread takes at a time.
-constexpr Index kTileFeatures = 8192;
+// Features that one thread takes at a time: what is known of them fits a core's cache.
+constexpr Index kTileFeatures = 2048;
 
-// Whether |next - last| / last, with the sign of `last` as published, is above kConvergence; a value that stays where it is has
-// not moved, even at 0.
-inline bool Moved(double next, double last) {
-  const double step = std::abs(next - last);
-  return (step > kConvergence * last) & !(last < 0) & (step > 0);
+// 1 when |next - last| / last, with the sign of `last` as published, is above kConvergence, else 0; a value that stays where it
+// is has not moved, even at 0. A number and not a truth, so that the compiler makes vector instructions of it.
+inline double Moved(double next, double last) {
+  const double most = last < 0 ? std::numeric_limits<double>::infinity() : kConvergence * last;
+  return std::abs(next - last) > most ? 1.0 : 0.0;
 }
 
 }  // namespace
 
 BatchPrior EstimatePrior(const BatchEstimates& estimates) {
   BatchPrior prior;
-  prior.gamma_bar = MeanOf(estimates.gamma);
-  prior.tau2 = VarianceOf(estimates.gamma, prior.gamma_bar);
-  const double m = MeanOf(estimates.delta2);
-  const double s2 = VarianceOf(estimates.delta2, m);
+  const Two mean = MeansOf(estimates);
+  const Two variance = VariancesOf(estimates, mean);
+  prior.gamma_bar = mean.gamma;
+  prior.tau2 = variance.gamma;
+  const double m = mean.delta2;
+  const double s2 = variance.delta2;
   prior.delta2_mean = m;
   // With s2 = 0 the prior is a point mass at m; a and b stay 0 and say so.
   if (s2 > 0) {
@@ -57,42 +75,63 @@ BatchPrior EstimatePrior(const BatchEstimates& estimates) {
   return prior;
 }
 
+namespace {
+
+// One more iteration of the features [first, last); whether one of them moved.
+bool Iterate(const BatchEstimates& estimates, const BatchPrior& prior, Index first, Index last, ShrunkEstimates* shrunk) {
+  const double* gamma = estimates.gamma.data();
+  const double* rss = estimates.rss.data();
+  const double* count = estimates.n.data();
+  double* __restrict g_data = shrunk->gamma.data();
+  double* __restrict d_data = shrunk->delta2.data();
+  const bool point_mass = prior.a == 0;
+  const BatchPrior p = prior;
+  double moved[kTileFeatures];
+  for (Index f = first; f < last; ++f) {
+    const double n = count[f];
+    const double g_last = g_data[f];
+    const double d_last = d_data[f];
+    const double g_next = (n * p.tau2 * gamma[f] + d_last * p.gamma_bar) / (n * p.tau2 + d_last);
+    const double off = gamma[f] - g_next;
+    const double d_posterior = (0.5 * (rss[f] + n * off * off) + p.b) / (n / 2 + p.a - 1);
+    const double d_next = point_mass ? p.delta2_mean : d_posterior;
+    moved[f - first] = Moved(g_next, g_last) + Moved(d_next, d_last);
+    g_data[f] = g_next;
+    d_data[f] = d_next;
+  }
+  std::uint64_t any = 0;
+  for (Index k = 0; k < last - first; ++k) any |= std::bit_cast<std::uint64_t>(moved[k]);
+  return any != 0;
+}
+
+}  // namespace
+
+// Features do not depend on each other but for when they stop: at the first iteration in which none of them moves. So each tile
+// runs ahead alone, while it is in the cache, to the first iteration at which it could stop; the last of these is the first at
+// which all could. Then every tile goes on to that one, and if one of them moves in it, all look for a later one.
 absl::StatusOr<ShrunkEstimates> ShrinkParametric(const BatchEstimates& estimates, const BatchPrior& prior, int threads) {
   const Index features = estimates.gamma.size();
-  ArrayXd g = estimates.gamma;
-  ArrayXd d = estimates.delta2;
-  const Index tiles = (features + kTileFeatures - 1) / kTileFeatures;
-  std::vector<char> moved(static_cast<std::size_t>(tiles));
-  const auto update = [&](Index first, Index last) {
-    const double* gamma = estimates.gamma.data();
-    const double* rss = estimates.rss.data();
-    const double* count = estimates.n.data();
-    double* g_data = g.data();
-    double* d_data = d.data();
-    const bool point_mass = prior.a == 0;
-    int any = 0;
-    for (Index f = first; f < last; ++f) {
-      const double n = count[f];
-      const double g_last = g_data[f];
-      const double d_last = d_data[f];
-      const double g_next = (n * prior.tau2 * gamma[f] + d_last * prior.gamma_bar) / (n * prior.tau2 + d_last);
-      const double off = gamma[f] - g_next;
-      const double d_posterior = (0.5 * (rss[f] + n * off * off) + prior.b) / (n / 2 + prior.a - 1);
-      const double d_next = point_mass ? prior.delta2_mean : d_posterior;
-      any |= static_cast<int>(Moved(g_next, g_last)) | static_cast<int>(Moved(d_next, d_last));
-      g_data[f] = g_next;
-      d_data[f] = d_next;
-    }
-    return any != 0;
+  ShrunkEstimates shrunk{estimates.gamma, estimates.delta2};
+  struct Tile {
+    int iterations = 0;
+    bool moved = true;  // in the last of them
   };
-  for (int iteration = 0; iteration < kMaxIterations; ++iteration) {
-    ParallelFor(static_cast<std::size_t>(tiles), threads, [&](std::size_t tile) {
-      const Index first = static_cast<Index>(tile) * kTileFeatures;
-      moved[tile] = update(first, std::min(first + kTileFeatures, features)) ? 1 : 0;
+  std::vector<Tile> tiles(static_cast<std::size_t>((features + kTileFeatures - 1) / kTileFeatures));
+  // Lets every tile iterate until done(tile).
+  const auto run = [&](const auto& done) {
+    ParallelFor(tiles.size(), threads, [&](std::size_t t) {
+      const Index first = static_cast<Index>(t) * kTileFeatures;
+      const Index last = std::min(first + kTileFeatures, features);
+      for (Tile& tile = tiles[t]; !done(tile); ++tile.iterations) tile.moved = Iterate(estimates, prior, first, last, &shrunk);
     });
-    if (std::none_of(moved.begin(), moved.end(), [](char m) { return m != 0; })) {
-      return ShrunkEstimates{std::move(g), std::move(d)};
-    }
+  };
+  for (;;) {
+    run([](const Tile& tile) { return !tile.moved || tile.iterations == kMaxIterations; });
+    int target = 1;
+    for (const Tile& tile : tiles) target = std::max(target, tile.iterations);
+    run([&](const Tile& tile) { return tile.iterations == target; });
+    if (std::none_of(tiles.begin(), tiles.end(), [](const Tile& tile) { return tile.moved; })) return shrunk;
+    if (target == kMaxIterations) break;
   }
   return absl::FailedPreconditionError(
       absl::StrCat("the empirical Bayes estimates have not converged after ", kMaxIterations,

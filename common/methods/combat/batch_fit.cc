@@ -1,12 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/methods/combat/batch_fit.h"
 
+#include <algorithm>
+#include <atomic>
+#include <bit>
 #include <cmath>
+#include <cstdint>
+#include <optional>
 #include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/parallel.h"
 #include "common/base/status.h"
 #include "common/base/text.h"
 #include "common/methods/combat/pooled_model.h"
@@ -53,31 +60,106 @@ void NoteFlags(const StudyFacts& facts, const Summary& own, std::vector<std::str
   }
 }
 
-// The estimates of the features in `usable`, before shrinking.
-BatchEstimates Estimate(const Setup& setup, const Blocks& common, const Moments& own, const std::vector<Index>& usable) {
+// Features that one thread takes at a time.
+constexpr Index kTileFeatures = 4096;
+
+// Calls body(first, last) for each tile of `size` things.
+void ForEachTile(Index size, int threads, absl::FunctionRef<void(Index, Index)> body) {
+  const Index tiles = (size + kTileFeatures - 1) / kTileFeatures;
+  ParallelFor(static_cast<std::size_t>(tiles), threads, [&](std::size_t tile) {
+    const Index first = static_cast<Index>(tile) * kTileFeatures;
+    body(first, std::min(first + kTileFeatures, size));
+  });
+}
+
+// The least of the numbers that several threads tell it.
+class Least {
+ public:
+  explicit Least(Index none) : none_(none), value_(none) {}
+  void Tell(Index value) {
+    Index before = value_;
+    while (value < before && !value_.compare_exchange_weak(before, value)) {
+    }
+  }
+  std::optional<Index> value() const { return value_ == none_ ? std::nullopt : std::optional<Index>(value_); }
+
+ private:
+  Index none_;
+  std::atomic<Index> value_;
+};
+
+// The estimates of the features in `usable` (ascending), before shrinking.
+BatchEstimates Estimate(const Setup& setup, const Blocks& common, const Summary& own, const std::vector<Index>& usable,
+                        int threads) {
   const auto size = static_cast<Index>(usable.size());
   BatchEstimates estimates{Eigen::ArrayXd(size), Eigen::ArrayXd(size), Eigen::ArrayXd(size), Eigen::ArrayXd(size)};
-  const auto alpha = common["alpha"];
-  const auto beta = common["beta"];
-  const auto sigma = common["sigma"];
+  const double* alpha = common["alpha"].data();
+  const double* beta = common["beta"].data();
+  const double* sigma = common["sigma"].data();
   const Index p = setup.p;
-  for (Index k = 0; k < size; ++k) {
-    const Index f = usable[static_cast<std::size_t>(k)];
-    const Index column = own.DesignColumn(f);
-    const double* beta_f = beta.data() + f * p;
-    double location = own.y_mean[f] - alpha(0, f);
-    for (Index i = 0; i < p; ++i) location -= own.x_mean(i, column) * beta_f[i];
-    const double variance = sigma(0, f) * sigma(0, f);
-    double rss = ResidualSumOfSquares(own.xx.data() + column * p * p, own.xy.data() + f * p, own.yy[f], beta_f, p) / variance;
-    // What rounding leaves is no scale to divide by.
-    if (!(rss * variance > kNoResidual * own.yy[f])) rss = 0;
-    estimates.gamma[k] = location / sigma(0, f);
-    estimates.rss[k] = rss;
-    estimates.n[k] = own.count[column];
-    // One subject has no scale; only a small batch, corrected in location only, comes here with one.
-    estimates.delta2[k] = own.count[column] > 1 ? rss / (own.count[column] - 1) : 1.0;
-  }
+  ForEachTile(size, threads, [&](Index begin, Index end) {
+    const Index first = usable[static_cast<std::size_t>(begin)];
+    const Moments moments = MomentsOf(own, setup, first, usable[static_cast<std::size_t>(end - 1)] + 1 - first);
+    for (Index k = begin; k < end; ++k) {
+      const Index f = usable[static_cast<std::size_t>(k)];
+      const Index in_tile = f - first;
+      const Index column = moments.DesignColumn(in_tile);
+      const double* beta_f = beta + f * p;
+      double location = moments.y_mean[in_tile] - alpha[f];
+      for (Index i = 0; i < p; ++i) location -= moments.x_mean(i, column) * beta_f[i];
+      const double variance = sigma[f] * sigma[f];
+      const double yy = moments.yy[in_tile];
+      double rss =
+          ResidualSumOfSquares(moments.xx.data() + column * p * p, moments.xy.data() + in_tile * p, yy, beta_f, p) / variance;
+      // What rounding leaves is no scale to divide by.
+      if (!(rss * variance > kNoResidual * yy)) rss = 0;
+      const double n = moments.count[column];
+      estimates.gamma[k] = location / sigma[f];
+      estimates.rss[k] = rss;
+      estimates.n[k] = n;
+      // One subject has no scale; only a small batch, corrected in location only, comes here with one.
+      estimates.delta2[k] = n > 1 ? rss / (n - 1) : 1.0;
+    }
+  });
   return estimates;
+}
+
+// What a model says of each feature.
+struct ModelRows {
+  const double* alpha;
+  const double* sigma;
+  const double* gamma;
+  const double* delta2;
+  const double* adjusted;
+};
+
+// Features that are harmonized before looking whether all was well.
+constexpr std::size_t kApplyFeatures = 512;
+
+// Harmonizes the features [first, first + count). effect: x'beta of these. False when a scale that is needed is not positive.
+// Without a branch: the compiler makes vector instructions of it.
+bool ApplyTile(const ModelRows& model, const double* effect, const double* values, std::size_t first, std::size_t count,
+               double* all_out) {
+  const double* y = values + first;
+  const double* alpha = model.alpha + first;
+  const double* sigma = model.sigma + first;
+  const double* gamma = model.gamma + first;
+  const double* delta2 = model.delta2 + first;
+  const double* adjusted = model.adjusted + first;
+  double* __restrict out = all_out + first;
+  double damaged[kApplyFeatures];
+  for (std::size_t k = 0; k < count; ++k) {
+    const double z = (y[k] - alpha[k] - effect[k]) / sigma[k];
+    const double harmonized = sigma[k] * (z - gamma[k]) / std::sqrt(delta2[k]) + alpha[k] + effect[k];
+    const double least = sigma[k] < delta2[k] ? sigma[k] : delta2[k];
+    const double bad = sigma[k] == sigma[k] && least > 0 ? 0.0 : 1.0;
+    const double needed = adjusted[k] == 0 ? 0.0 : y[k] == y[k] ? 1.0 : 0.0;
+    out[k] = needed == 0 ? y[k] : harmonized;
+    damaged[k] = bad * needed;
+  }
+  std::uint64_t any = 0;
+  for (std::size_t k = 0; k < count; ++k) any |= std::bit_cast<std::uint64_t>(damaged[k]);
+  return any == 0;
 }
 
 }  // namespace
@@ -86,11 +168,18 @@ absl::StatusOr<BatchModel> FitBatch(const StudyFacts& facts, const Setup& setup,
                                     const Summary& own, int threads) {
   BatchModel model{batch, Blocks::Zero(ModelForm(setup.p, setup.features)), {}};
   Blocks& out = model.parameters;
-  out.Mutable("alpha") = common["alpha"];
-  out.Mutable("beta") = common["beta"];
-  out.Mutable("sigma") = common["sigma"];
-  out.Mutable("delta2").setOnes();
-  out.Mutable("delta2_hat").setOnes();
+  auto gamma_hat = out.Mutable("gamma_hat");
+  auto delta2_hat = out.Mutable("delta2_hat");
+  auto gamma = out.Mutable("gamma");
+  auto delta2 = out.Mutable("delta2");
+  auto adjusted = out.Mutable("adjusted");
+  ForEachTile(setup.features, threads, [&](Index first, Index last) {
+    for (const char* name : {"alpha", "beta", "sigma"}) {
+      out.Mutable(name).middleCols(first, last - first) = common[name].middleCols(first, last - first);
+    }
+    delta2.middleCols(first, last - first).setOnes();
+    delta2_hat.middleCols(first, last - first).setOnes();
+  });
   const double n = own["n"](0, 0);
   out.Mutable("n")(0, 0) = n;
 
@@ -112,19 +201,23 @@ absl::StatusOr<BatchModel> FitBatch(const StudyFacts& facts, const Setup& setup,
     usable.push_back(f);
   }
   if (usable.empty()) return model;
-  const BatchEstimates estimates = Estimate(setup, common, MomentsOf(own, setup, 0, setup.features), usable);
-  const auto not_finite = [&](std::size_t k) {
-    return absl::FailedPreconditionError(absl::StrCat("batch '", batch, "': the location and scale of feature '",
-                                                      facts.features[static_cast<std::size_t>(usable[k])],
+  const BatchEstimates estimates = Estimate(setup, common, own, usable, threads);
+  const auto size = static_cast<Index>(usable.size());
+  const auto name_of = [&](Index k) { return facts.features[static_cast<std::size_t>(usable[static_cast<std::size_t>(k)])]; };
+  const auto not_finite = [&](Index k) {
+    return absl::FailedPreconditionError(absl::StrCat("batch '", batch, "': the location and scale of feature '", name_of(k),
                                                       "' are not finite; look for extreme values in this feature"));
   };
-  auto gamma_hat = out.Mutable("gamma_hat");
-  auto delta2_hat = out.Mutable("delta2_hat");
-  for (std::size_t k = 0; k < usable.size(); ++k) {
-    gamma_hat(0, usable[k]) = estimates.gamma[static_cast<Index>(k)];
-    delta2_hat(0, usable[k]) = estimates.delta2[static_cast<Index>(k)];
-    if (!std::isfinite(gamma_hat(0, usable[k])) || !std::isfinite(delta2_hat(0, usable[k]))) return not_finite(k);
-  }
+  Least not_estimated(size);
+  ForEachTile(size, threads, [&](Index first, Index last) {
+    for (Index k = first; k < last; ++k) {
+      const Index f = usable[static_cast<std::size_t>(k)];
+      gamma_hat(0, f) = estimates.gamma[k];
+      delta2_hat(0, f) = estimates.delta2[k];
+      if (!std::isfinite(estimates.gamma[k]) || !std::isfinite(estimates.delta2[k])) not_estimated.Tell(k);
+    }
+  });
+  if (const auto k = not_estimated.value()) return not_finite(*k);
   if (batch == setup.reference) {
     model.notes.push_back("this is the reference batch: its values come back untouched");
     return model;
@@ -165,29 +258,34 @@ absl::StatusOr<BatchModel> FitBatch(const StudyFacts& facts, const Setup& setup,
       shrunk = *std::move(parametric);
     }
   }
-  auto gamma = out.Mutable("gamma");
-  auto delta2 = out.Mutable("delta2");
-  auto adjusted = out.Mutable("adjusted");
-  for (std::size_t k = 0; k < usable.size(); ++k) {
-    const double scale = shrunk.delta2[static_cast<Index>(k)];
-    if (!std::isfinite(scale) || !std::isfinite(shrunk.gamma[static_cast<Index>(k)])) return not_finite(k);
-    if (!(scale > 0)) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          "batch '", batch, "': the covariates leave feature '", facts.features[static_cast<std::size_t>(usable[k])],
-          "' no variance in this batch, so that its scale cannot be corrected; leave the feature out, or use mean_only: true"));
+  Least no_scale(size);
+  ForEachTile(size, threads, [&](Index first, Index last) {
+    for (Index k = first; k < last; ++k) {
+      const Index f = usable[static_cast<std::size_t>(k)];
+      if (!std::isfinite(shrunk.gamma[k]) || !std::isfinite(shrunk.delta2[k]) || !(shrunk.delta2[k] > 0)) no_scale.Tell(k);
+      gamma(0, f) = shrunk.gamma[k];
+      delta2(0, f) = shrunk.delta2[k];
+      adjusted(0, f) = 1;
     }
-    gamma(0, usable[k]) = shrunk.gamma[static_cast<Index>(k)];
-    delta2(0, usable[k]) = scale;
-    adjusted(0, usable[k]) = 1;
+  });
+  if (const auto k = no_scale.value()) {
+    if (!std::isfinite(shrunk.gamma[*k]) || !std::isfinite(shrunk.delta2[*k])) return not_finite(*k);
+    return absl::FailedPreconditionError(absl::StrCat(
+        "batch '", batch, "': the covariates leave feature '", name_of(*k),
+        "' no variance in this batch, so that its scale cannot be corrected; leave the feature out, or use mean_only: true"));
   }
   return model;
 }
 
+Form CorrectionForm(const Setup& setup) {
+  return {{"gamma", BlockKind::kSum, 1, setup.features},
+          {"delta2", BlockKind::kSum, 1, setup.features},
+          {"gamma_hat", BlockKind::kSum, 1, setup.features},
+          {"delta2_hat", BlockKind::kSum, 1, setup.features}};
+}
+
 Blocks CorrectionOfBatch(const BatchModel& model, const Setup& setup) {
-  Blocks blocks = Blocks::Zero({{"gamma", BlockKind::kSum, 1, setup.features},
-                                {"delta2", BlockKind::kSum, 1, setup.features},
-                                {"gamma_hat", BlockKind::kSum, 1, setup.features},
-                                {"delta2_hat", BlockKind::kSum, 1, setup.features}});
+  Blocks blocks = Blocks::Zero(CorrectionForm(setup));
   for (const BlockSpec& spec : Form(blocks.form())) blocks.Mutable(spec.name) = model.parameters[spec.name];
   return blocks;
 }
@@ -207,26 +305,22 @@ absl::Status ApplyModel(const Blocks& parameters, const Subject& subject, std::s
   if (out.size() != features) {
     return absl::InvalidArgumentError(absl::StrCat("there is room for ", out.size(), " of ", features, " harmonized values"));
   }
-  const auto alpha = parameters["alpha"];
-  const auto beta = parameters["beta"];
-  const auto sigma = parameters["sigma"];
-  const auto gamma = parameters["gamma"];
-  const auto delta2 = parameters["delta2"];
-  const auto adjusted = parameters["adjusted"];
-  for (std::size_t f = 0; f < features; ++f) {
-    const auto column = static_cast<Index>(f);
-    if (adjusted(0, column) == 0 || std::isnan(subject.values[f])) {
-      out[f] = subject.values[f];
-      continue;
+  const ModelRows rows{parameters["alpha"].data(), parameters["sigma"].data(), parameters["gamma"].data(),
+                       parameters["delta2"].data(), parameters["adjusted"].data()};
+  const double* beta = parameters["beta"].data();
+  double effect[kApplyFeatures] = {};
+  for (std::size_t first = 0; first < features; first += kApplyFeatures) {
+    const std::size_t count = std::min(kApplyFeatures, features - first);
+    for (std::size_t k = 0; k < count && p > 0; ++k) {
+      effect[k] = 0;
+      for (std::size_t i = 0; i < p; ++i) effect[k] += subject.covariates[i] * beta[(first + k) * p + i];
     }
-    if (!(sigma(0, column) > 0) || !(delta2(0, column) > 0)) {
+    if (ApplyTile(rows, effect, subject.values.data(), first, count, out.data())) continue;
+    for (std::size_t f = first; f < first + count; ++f) {
+      if (rows.adjusted[f] == 0 || std::isnan(subject.values[f]) || (rows.sigma[f] > 0 && rows.delta2[f] > 0)) continue;
       return absl::InvalidArgumentError(
           absl::StrCat("the model's sigma or delta2 of feature number ", f + 1, " is not positive: the model is damaged"));
     }
-    double effect = 0;
-    for (std::size_t i = 0; i < p; ++i) effect += subject.covariates[i] * beta(static_cast<Index>(i), column);
-    const double z = (subject.values[f] - alpha(0, column) - effect) / sigma(0, column);
-    out[f] = sigma(0, column) * (z - gamma(0, column)) / std::sqrt(delta2(0, column)) + alpha(0, column) + effect;
   }
   return absl::OkStatus();
 }

@@ -24,7 +24,8 @@ inline constexpr Eigen::Index kFewestFeaturesForPrior = 10;
 absl::StatusOr<BatchModel> FitBatch(const StudyFacts& facts, const Setup& setup, const Blocks& common, const BatchId& batch,
                                     const Summary& own, int threads);
 
-// What the coordinator sends of it: gamma, delta2, gamma_hat, delta2_hat.
+// What the coordinator sends of it: the model's blocks gamma, delta2, gamma_hat, delta2_hat.
+Form CorrectionForm(const Setup& setup);
 Blocks CorrectionOfBatch(const BatchModel& model, const Setup& setup);
 
 // The part of a model for the features [first, first + count).

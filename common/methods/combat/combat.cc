@@ -213,8 +213,7 @@ class Combat : public Method {
     ATTUNE_ASSIGN_OR_RETURN(BatchModel model, combat::FitBatch(facts, setup, correction.common, batch, own, threads));
     const auto given = correction.by_batch.find(batch);
     if (given != correction.by_batch.end()) {
-      const Blocks expected = combat::CorrectionOfBatch(model, setup);
-      if (given->second.form() != expected.form() || !Agrees(given->second, expected)) {
+      if (given->second.form() != combat::CorrectionForm(setup) || !Agrees(given->second, model.parameters)) {
         return absl::DataLossError(
             absl::StrCat("the correction received for batch '", batch,
                          "' is not the one that follows from this site's own answer; nothing was changed. Ask "

@@ -3,8 +3,8 @@
 // ComBat on images as arithmetic alone: no reading, no network. voxels.sh runs it, and R's sva on the same matrix.
 //
 //   attune_voxel_bench raw MASK OUT IMAGE...        the voxels of images as one file of doubles, image after image
-//   attune_voxel_bench study [RAW SUBJECTS]         the phases of a study, by threads and by features; a made-up matrix without RAW
-//   attune_voxel_bench memory                       private memory of a site's pass, by subjects
+//   attune_voxel_bench study [RAW SUBJECTS]         the phases of a study, by threads and by features; a made-up matrix without
+//   RAW attune_voxel_bench memory                       private memory of a site's pass, by subjects
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -155,8 +155,8 @@ Seconds RunStudy(const Matrix& matrix, std::size_t features, int threads, std::u
   const Question question = OrFail(method.Begin(facts));
   std::map<BatchId, Summary> filled;
   for (int site = 0; site < kSites; ++site) {
-    filled.merge(OrFail(AnswerQuestion(method, facts, question, {SiteBatch(site)}, SiteOfMatrix(matrix, site, features), {},
-                                       threads)));
+    filled.merge(
+        OrFail(AnswerQuestion(method, facts, question, {SiteBatch(site)}, SiteOfMatrix(matrix, site, features), {}, threads)));
   }
   lap(kAnswer);
   Correction correction;
@@ -217,8 +217,8 @@ int Study(int argc, char** argv) {
   const std::size_t all = matrix.subjects[0].size();
   std::printf("A study of %zu subjects in %d sites in memory, %s; milliseconds, fastest of several runs\n", subjects, kSites,
               real ? "of the given file and made up" : "made up");
-  std::printf("%10s %8s %9s %9s %9s %9s %9s %14s %10s  %s\n", "features", "threads", "answer", "estimate", "fit", "apply", "all",
-              "ns per value", "speed-up", "digest");
+  std::printf("%10s %8s %9s %9s %9s %9s %9s %14s %10s  %s\n", "features", "threads", "answer", "estimate", "fit", "apply",
+              "all", "ns per value", "speed-up", "digest");
   const auto row = [&](const Matrix& of, std::size_t features) {
     double one_thread = 0;
     for (const int threads : {1, 2}) {
@@ -227,8 +227,9 @@ int Study(int argc, char** argv) {
       if (threads == 1) one_thread = Total(seconds);
       std::printf("%10zu %8d", features, threads);
       for (const double phase : seconds) std::printf(" %9.1f", 1e3 * phase);
-      std::printf(" %9.1f %14.2f %10.2f  %016llx\n", 1e3 * Total(seconds), 1e9 * Total(seconds) / static_cast<double>(features * subjects),
-                  one_thread / Total(seconds), static_cast<unsigned long long>(digest));
+      std::printf(" %9.1f %14.2f %10.2f  %016llx\n", 1e3 * Total(seconds),
+                  1e9 * Total(seconds) / static_cast<double>(features * subjects), one_thread / Total(seconds),
+                  static_cast<unsigned long long>(digest));
       std::fflush(stdout);
       if (real && &of == &matrix && threads == 2) std::printf("seconds_of_file %.4f\n", Total(seconds));
     }
@@ -252,7 +253,8 @@ double PrivateMiB() {
 class MadeUpCohort : public Cohort {
  public:
   MadeUpCohort(std::size_t subjects, std::size_t features, int covariates, int readers)
-      : subjects_(subjects), covariates_(static_cast<std::size_t>(covariates)),
+      : subjects_(subjects),
+        covariates_(static_cast<std::size_t>(covariates)),
         buffers_(static_cast<std::size_t>(readers) + 1, std::vector<double>(features)) {}
   absl::Status ForEach(absl::FunctionRef<absl::Status(const Subject&)> visit) const override {
     for (std::size_t s = 0; s < subjects_; ++s) {

@@ -159,15 +159,12 @@ Seconds RunStudy(const Matrix& matrix, std::size_t features, int threads, std::u
         OrFail(AnswerQuestion(method, facts, question, {SiteBatch(site)}, SiteOfMatrix(matrix, site, features), {}, threads)));
   }
   lap(kAnswer);
-  Correction correction;
-  {
-    const Answers answers = OrFail(AddUp(question.form, facts.release, filled));
-    correction = std::get<Correction>(OrFail(method.Next(facts, question, answers, threads)));
-  }
+  const Answers answers = OrFail(AddUp(question.form, facts.release, std::move(filled)));
+  const Correction correction = std::get<Correction>(OrFail(method.Next(facts, question, answers, threads)));
   lap(kEstimate);
   std::map<BatchId, BatchModel> models;
   for (const BatchId& batch : facts.batches) {
-    models[batch] = OrFail(method.Fit(facts, correction, batch, filled.at(batch), threads));
+    models[batch] = OrFail(method.Fit(facts, correction, batch, answers.by_batch.at(batch), threads));
   }
   lap(kFit);
   // As a site does it: each thread has a subject, and memory for one.
@@ -182,7 +179,7 @@ Seconds RunStudy(const Matrix& matrix, std::size_t features, int threads, std::u
   lap(kApply);
   if (digest != nullptr) {
     *digest = 0xCBF29CE484222325u;
-    for (const auto& [batch, summary] : filled) Digest(summary.values(), digest);
+    for (const auto& [batch, summary] : answers.by_batch) Digest(summary.values(), digest);
     Digest(correction.common.values(), digest);
     Digest(correction.evidence.values(), digest);
     for (const auto& [batch, blocks] : correction.by_batch) Digest(blocks.values(), digest);

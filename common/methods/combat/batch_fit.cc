@@ -88,40 +88,54 @@ class Least {
   std::atomic<Index> value_;
 };
 
-// The estimates of the features in `usable` (ascending), before shrinking.
-BatchEstimates Estimate(const Setup& setup, const Blocks& common, const Summary& own, const std::vector<Index>& usable,
-                        int threads) {
-  const auto size = static_cast<Index>(usable.size());
-  BatchEstimates estimates{Eigen::ArrayXd(size), Eigen::ArrayXd(size), Eigen::ArrayXd(size), Eigen::ArrayXd(size)};
+// One entry per feature of the block `name`.
+std::span<double> RowOf(Blocks& blocks, const char* name) {
+  auto block = blocks.Mutable(name);
+  return {block.data(), static_cast<std::size_t>(block.size())};
+}
+std::span<const double> RowOf(const Blocks& blocks, const char* name) {
+  const auto block = blocks[name];
+  return {block.data(), static_cast<std::size_t>(block.size())};
+}
+
+// What Estimate writes, one entry per feature.
+struct Estimates {
+  std::span<double> gamma;
+  std::span<double> delta2;
+  std::span<double> rss;
+};
+
+// The estimates of the features [first, last) that are adjusted, before shrinking. Of the others gamma = rss = 0, delta2 = 1.
+void Estimate(const Setup& setup, const Blocks& common, const Summary& own, Index first, Index last, Estimates out) {
   const double* alpha = common["alpha"].data();
   const double* beta = common["beta"].data();
   const double* sigma = common["sigma"].data();
+  const double* status = common["status"].data();
   const Index p = setup.p;
-  ForEachTile(size, threads, [&](Index begin, Index end) {
-    const Index first = usable[static_cast<std::size_t>(begin)];
-    const Moments moments = MomentsOf(own, setup, first, usable[static_cast<std::size_t>(end - 1)] + 1 - first);
-    for (Index k = begin; k < end; ++k) {
-      const Index f = usable[static_cast<std::size_t>(k)];
-      const Index in_tile = f - first;
-      const Index column = moments.DesignColumn(in_tile);
-      const double* beta_f = beta + f * p;
-      double location = moments.y_mean[in_tile] - alpha[f];
-      for (Index i = 0; i < p; ++i) location -= moments.x_mean(i, column) * beta_f[i];
-      const double variance = sigma[f] * sigma[f];
-      const double yy = moments.yy[in_tile];
-      double rss =
-          ResidualSumOfSquares(moments.xx.data() + column * p * p, moments.xy.data() + in_tile * p, yy, beta_f, p) / variance;
-      // What rounding leaves is no scale to divide by.
-      if (!(rss * variance > kNoResidual * yy)) rss = 0;
-      const double n = moments.count[column];
-      estimates.gamma[k] = location / sigma[f];
-      estimates.rss[k] = rss;
-      estimates.n[k] = n;
-      // One subject has no scale; only a small batch, corrected in location only, comes here with one.
-      estimates.delta2[k] = n > 1 ? rss / (n - 1) : 1.0;
+  const Moments moments = MomentsOf(own, setup, first, last - first);
+  for (Index f = first; f < last; ++f) {
+    const auto at = static_cast<std::size_t>(f);
+    if (!IsAdjusted(status[f])) {
+      out.gamma[at] = out.rss[at] = 0;
+      out.delta2[at] = 1;
+      continue;
     }
-  });
-  return estimates;
+    const Index k = f - first;
+    const Index column = moments.DesignColumn(k);
+    const double* beta_f = beta + f * p;
+    double location = moments.y_mean[k] - alpha[f];
+    for (Index i = 0; i < p; ++i) location -= moments.x_mean(i, column) * beta_f[i];
+    const double variance = sigma[f] * sigma[f];
+    const double yy = moments.yy[k];
+    double rss = ResidualSumOfSquares(moments.xx.data() + column * p * p, moments.xy.data() + k * p, yy, beta_f, p) / variance;
+    // What rounding leaves is no scale to divide by.
+    if (!(rss * variance > kNoResidual * yy)) rss = 0;
+    const double n = moments.count[column];
+    out.gamma[at] = location / sigma[f];
+    out.rss[at] = rss;
+    // One subject has no scale; only a small batch, corrected in location only, comes here with one.
+    out.delta2[at] = n > 1 ? rss / (n - 1) : 1.0;
+  }
 }
 
 // What a model says of each feature.
@@ -164,119 +178,6 @@ bool ApplyTile(const ModelRows& model, const double* effect, const double* value
 
 }  // namespace
 
-absl::StatusOr<BatchModel> FitBatch(const StudyFacts& facts, const Setup& setup, const Blocks& common, const BatchId& batch,
-                                    const Summary& own, int threads) {
-  BatchModel model{batch, Blocks::Zero(ModelForm(setup.p, setup.features)), {}};
-  Blocks& out = model.parameters;
-  auto gamma_hat = out.Mutable("gamma_hat");
-  auto delta2_hat = out.Mutable("delta2_hat");
-  auto gamma = out.Mutable("gamma");
-  auto delta2 = out.Mutable("delta2");
-  auto adjusted = out.Mutable("adjusted");
-  ForEachTile(setup.features, threads, [&](Index first, Index last) {
-    for (const char* name : {"alpha", "beta", "sigma"}) {
-      out.Mutable(name).middleCols(first, last - first) = common[name].middleCols(first, last - first);
-    }
-    delta2.middleCols(first, last - first).setOnes();
-    delta2_hat.middleCols(first, last - first).setOnes();
-  });
-  const double n = own["n"](0, 0);
-  out.Mutable("n")(0, 0) = n;
-
-  NoteFlags(facts, own, &model.notes);
-
-  std::vector<Index> usable;
-  usable.reserve(static_cast<std::size_t>(setup.features));
-  const auto status = common["status"];
-  const auto constant = own["constant"];
-  const auto empty = own[setup.missing ? "empty" : "constant"];
-  for (Index f = 0; f < setup.features; ++f) {
-    if (!IsAdjusted(status(0, f))) continue;
-    // Such a feature's sums were not sent, so that no parameters can follow from them.
-    if (constant(0, f) > 0 || empty(0, f) > 0) {
-      return absl::InvalidArgumentError(absl::StrCat("batch '", batch, "': the pooled parameters adjust feature '",
-                                                     facts.features[static_cast<std::size_t>(f)],
-                                                     "', which this batch flagged as without variation or missing"));
-    }
-    usable.push_back(f);
-  }
-  if (usable.empty()) return model;
-  const BatchEstimates estimates = Estimate(setup, common, own, usable, threads);
-  const auto size = static_cast<Index>(usable.size());
-  const auto name_of = [&](Index k) { return facts.features[static_cast<std::size_t>(usable[static_cast<std::size_t>(k)])]; };
-  const auto not_finite = [&](Index k) {
-    return absl::FailedPreconditionError(absl::StrCat("batch '", batch, "': the location and scale of feature '", name_of(k),
-                                                      "' are not finite; look for extreme values in this feature"));
-  };
-  Least not_estimated(size);
-  ForEachTile(size, threads, [&](Index first, Index last) {
-    for (Index k = first; k < last; ++k) {
-      const Index f = usable[static_cast<std::size_t>(k)];
-      gamma_hat(0, f) = estimates.gamma[k];
-      delta2_hat(0, f) = estimates.delta2[k];
-      if (!std::isfinite(estimates.gamma[k]) || !std::isfinite(estimates.delta2[k])) not_estimated.Tell(k);
-    }
-  });
-  if (const auto k = not_estimated.value()) return not_finite(*k);
-  if (batch == setup.reference) {
-    model.notes.push_back("this is the reference batch: its values come back untouched");
-    return model;
-  }
-
-  const bool small = setup.IsSmall(n);
-  const bool mean_only = setup.options.mean_only() || small;
-  if (small) {
-    model.notes.push_back(absl::StrCat("this batch has ", n, " subjects, fewer than min_batch_size ", setup.min_batch_size,
-                                       ": it is corrected in location only"));
-  }
-  v1::Prior prior_kind = setup.options.prior();
-  if (prior_kind != v1::PRIOR_NONE && static_cast<Index>(usable.size()) < kFewestFeaturesForPrior) {
-    prior_kind = v1::PRIOR_NONE;
-  }
-  ShrunkEstimates shrunk;
-  if (prior_kind == v1::PRIOR_NONE) {
-    shrunk = {estimates.gamma, mean_only ? Eigen::ArrayXd::Ones(estimates.gamma.size()) : estimates.delta2};
-  } else {
-    const BatchPrior prior = EstimatePrior(estimates);
-    auto stored = out.Mutable("prior");
-    stored << prior.gamma_bar, prior.tau2, prior.a, prior.b, prior.delta2_mean;
-    if (!stored.allFinite()) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          "batch '", batch, "': locations and scales are too large to compute with; look for extreme values in its features"));
-    }
-    // A scale of 0 has no likelihood; the check below names the feature.
-    const bool scales_positive = mean_only || (estimates.delta2 > 0).all();
-    if (prior_kind == v1::PRIOR_NONPARAMETRIC && scales_positive) {
-      shrunk = ShrinkNonparametric(estimates, mean_only, threads);
-    } else if (prior_kind == v1::PRIOR_NONPARAMETRIC) {
-      shrunk = {estimates.gamma, estimates.delta2};
-    } else if (mean_only) {
-      shrunk = ShrinkLocation(estimates, prior);
-    } else {
-      absl::StatusOr<ShrunkEstimates> parametric = ShrinkParametric(estimates, prior, threads);
-      if (!parametric.ok()) return WithContext(parametric.status(), absl::StrCat("batch '", batch, "'"));
-      shrunk = *std::move(parametric);
-    }
-  }
-  Least no_scale(size);
-  ForEachTile(size, threads, [&](Index first, Index last) {
-    for (Index k = first; k < last; ++k) {
-      const Index f = usable[static_cast<std::size_t>(k)];
-      if (!std::isfinite(shrunk.gamma[k]) || !std::isfinite(shrunk.delta2[k]) || !(shrunk.delta2[k] > 0)) no_scale.Tell(k);
-      gamma(0, f) = shrunk.gamma[k];
-      delta2(0, f) = shrunk.delta2[k];
-      adjusted(0, f) = 1;
-    }
-  });
-  if (const auto k = no_scale.value()) {
-    if (!std::isfinite(shrunk.gamma[*k]) || !std::isfinite(shrunk.delta2[*k])) return not_finite(*k);
-    return absl::FailedPreconditionError(absl::StrCat(
-        "batch '", batch, "': the covariates leave feature '", name_of(*k),
-        "' no variance in this batch, so that its scale cannot be corrected; leave the feature out, or use mean_only: true"));
-  }
-  return model;
-}
-
 Form CorrectionForm(const Setup& setup) {
   return {{"gamma", BlockKind::kSum, 1, setup.features},
           {"delta2", BlockKind::kSum, 1, setup.features},
@@ -284,10 +185,138 @@ Form CorrectionForm(const Setup& setup) {
           {"delta2_hat", BlockKind::kSum, 1, setup.features}};
 }
 
-Blocks CorrectionOfBatch(const BatchModel& model, const Setup& setup) {
-  Blocks blocks = Blocks::Zero(CorrectionForm(setup));
-  for (const BlockSpec& spec : Form(blocks.form())) blocks.Mutable(spec.name) = model.parameters[spec.name];
-  return blocks;
+namespace {
+
+// Fills the blocks of CorrectionForm, which `out` has, and "prior" where it has that.
+absl::Status FitInto(const StudyFacts& facts, const Setup& setup, const Blocks& common, const BatchId& batch,
+                     const Summary& own, int threads, Blocks& out, std::vector<std::string>* notes) {
+  NoteFlags(facts, own, notes);
+  const double n = own["n"](0, 0);
+  const std::span<const double> status = RowOf(common, "status");
+  const auto constant = own["constant"];
+  const auto empty = own[setup.missing ? "empty" : "constant"];
+  ScratchArray rss(static_cast<std::size_t>(setup.features));
+  const Estimates estimated{RowOf(out, "gamma_hat"), RowOf(out, "delta2_hat"), rss};
+  const ShrunkEstimates shrunk{RowOf(out, "gamma"), RowOf(out, "delta2")};
+  Least flagged(setup.features);
+  Least not_estimated(setup.features);
+  std::atomic<Index> counted{0};
+  ForEachTile(setup.features, threads, [&](Index first, Index last) {
+    Estimate(setup, common, own, first, last, estimated);
+    Index here = 0;
+    for (Index f = first; f < last; ++f) {
+      const auto at = static_cast<std::size_t>(f);
+      shrunk.delta2[at] = 1;
+      if (!IsAdjusted(status[at])) continue;
+      ++here;
+      if (constant(0, f) > 0 || empty(0, f) > 0) flagged.Tell(f);
+      if (!std::isfinite(estimated.gamma[at]) || !std::isfinite(estimated.delta2[at])) not_estimated.Tell(f);
+    }
+    counted += here;
+  });
+  const auto name_of = [&](Index f) { return facts.features[static_cast<std::size_t>(f)]; };
+  const auto not_finite = [&](Index f) {
+    return absl::FailedPreconditionError(absl::StrCat("batch '", batch, "': the location and scale of feature '", name_of(f),
+                                                      "' are not finite; look for extreme values in this feature"));
+  };
+  // Such a feature's sums were not sent, so that no parameters can follow from them.
+  if (const auto f = flagged.value()) {
+    return absl::InvalidArgumentError(absl::StrCat("batch '", batch, "': the pooled parameters adjust feature '", name_of(*f),
+                                                   "', which this batch flagged as without variation or missing"));
+  }
+  if (counted == 0) return absl::OkStatus();
+  if (const auto f = not_estimated.value()) return not_finite(*f);
+  if (batch == setup.reference) {
+    notes->push_back("this is the reference batch: its values come back untouched");
+    return absl::OkStatus();
+  }
+
+  const bool small = setup.IsSmall(n);
+  const bool mean_only = setup.options.mean_only() || small;
+  if (small) {
+    notes->push_back(absl::StrCat("this batch has ", n, " subjects, fewer than min_batch_size ", setup.min_batch_size,
+                                  ": it is corrected in location only"));
+  }
+  v1::Prior prior_kind = setup.options.prior();
+  if (prior_kind != v1::PRIOR_NONE && counted < kFewestFeaturesForPrior) prior_kind = v1::PRIOR_NONE;
+  const auto keep_estimates = [&](bool scales) {
+    std::copy(estimated.gamma.begin(), estimated.gamma.end(), shrunk.gamma.begin());
+    if (scales) std::copy(estimated.delta2.begin(), estimated.delta2.end(), shrunk.delta2.begin());
+  };
+  if (prior_kind == v1::PRIOR_NONE) {
+    keep_estimates(!mean_only);
+  } else {
+    const Eigen::MatrixXd count = setup.missing ? own["count"] : own["n"];
+    const BatchEstimates estimates{
+        estimated.gamma, estimated.delta2, estimated.rss, {count.data(), static_cast<std::size_t>(count.size())}, status};
+    const BatchPrior prior = EstimatePrior(estimates);
+    const Eigen::Matrix<double, 5, 1> stored(prior.gamma_bar, prior.tau2, prior.a, prior.b, prior.delta2_mean);
+    if (!stored.allFinite()) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "batch '", batch, "': locations and scales are too large to compute with; look for extreme values in its features"));
+    }
+    if (out.Has("prior")) out.Mutable("prior") = stored;
+    // A scale of 0 has no likelihood; the check below names the feature. Features that are left out have scale 1.
+    const bool scales_positive =
+        mean_only || std::all_of(estimated.delta2.begin(), estimated.delta2.end(), [](double scale) { return scale > 0; });
+    if (prior_kind == v1::PRIOR_NONPARAMETRIC && scales_positive) {
+      ShrinkNonparametric(estimates, mean_only, threads, shrunk);
+    } else if (prior_kind == v1::PRIOR_NONPARAMETRIC) {
+      keep_estimates(true);
+    } else if (mean_only) {
+      ShrinkLocation(estimates, prior, shrunk);
+    } else if (absl::Status parametric = ShrinkParametric(estimates, prior, threads, shrunk); !parametric.ok()) {
+      return WithContext(parametric, absl::StrCat("batch '", batch, "'"));
+    }
+  }
+  Least no_scale(setup.features);
+  ForEachTile(setup.features, threads, [&](Index first, Index last) {
+    for (Index f = first; f < last; ++f) {
+      double& gamma = shrunk.gamma[static_cast<std::size_t>(f)];
+      double& delta2 = shrunk.delta2[static_cast<std::size_t>(f)];
+      if (!IsAdjusted(status[static_cast<std::size_t>(f)])) {
+        gamma = 0;
+        delta2 = 1;
+      } else if (!std::isfinite(gamma) || !std::isfinite(delta2) || !(delta2 > 0)) {
+        no_scale.Tell(f);
+      }
+    }
+  });
+  if (const auto f = no_scale.value()) {
+    const auto at = static_cast<std::size_t>(*f);
+    if (!std::isfinite(shrunk.gamma[at]) || !std::isfinite(shrunk.delta2[at])) return not_finite(*f);
+    return absl::FailedPreconditionError(absl::StrCat(
+        "batch '", batch, "': the covariates leave feature '", name_of(*f),
+        "' no variance in this batch, so that its scale cannot be corrected; leave the feature out, or use mean_only: true"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<BatchModel> FitBatch(const StudyFacts& facts, const Setup& setup, const Blocks& common, const BatchId& batch,
+                                    const Summary& own, int threads) {
+  BatchModel model{batch, Blocks::Zero(ModelForm(setup.p, setup.features)), {}};
+  Blocks& out = model.parameters;
+  ATTUNE_RETURN_IF_ERROR(FitInto(facts, setup, common, batch, own, threads, out, &model.notes));
+  out.Mutable("n") = own["n"];
+  auto adjusted = out.Mutable("adjusted");
+  const auto status = common["status"];
+  ForEachTile(setup.features, threads, [&](Index first, Index last) {
+    for (const char* name : {"alpha", "beta", "sigma"}) {
+      out.Mutable(name).middleCols(first, last - first) = common[name].middleCols(first, last - first);
+    }
+    if (batch == setup.reference) return;
+    for (Index f = first; f < last; ++f) adjusted(0, f) = IsAdjusted(status(0, f)) ? 1 : 0;
+  });
+  return model;
+}
+
+absl::StatusOr<BatchModel> FitCorrection(const StudyFacts& facts, const Setup& setup, const Blocks& common,
+                                         const BatchId& batch, const Summary& own, int threads) {
+  BatchModel part{batch, Blocks::Zero(CorrectionForm(setup)), {}};
+  ATTUNE_RETURN_IF_ERROR(FitInto(facts, setup, common, batch, own, threads, part.parameters, &part.notes));
+  return part;
 }
 
 LocationScale LocationScaleOf(const Blocks& parameters, Index first, Index count) {

@@ -2,11 +2,13 @@
 #include "common/methods/combat/combat.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/parallel.h"
 #include "common/base/status.h"
 #include "common/methods/combat/batch_fit.h"
 #include "common/methods/combat/evidence_round.h"
@@ -35,6 +37,16 @@ bool AllFinite(std::span<const double> values) {
   return std::all_of(sums, sums + kSums, [](double sum) { return sum == 0; });
 }
 
+// The same on several threads, where there are many values.
+bool AllFinite(std::span<const double> values, int threads) {
+  constexpr std::size_t kPart = std::size_t{1} << 17;
+  std::atomic<bool> finite{true};
+  ParallelFor((values.size() + kPart - 1) / kPart, threads, [&](std::size_t part) {
+    if (!AllFinite(values.subspan(part * kPart, std::min(kPart, values.size() - part * kPart)))) finite = false;
+  });
+  return finite;
+}
+
 // Collects the moments of round 1.
 class RoundOneAccumulator : public Accumulator {
  public:
@@ -42,6 +54,7 @@ class RoundOneAccumulator : public Accumulator {
       : setup_(std::move(setup)),
         form_(std::move(form)),
         is_reference_(is_reference),
+        threads_(options.threads),
         tree_(setup_.p, setup_.features, setup_.missing, options.first_subject, options.threads) {}
 
   absl::Status Add(const Subject& subject) override {
@@ -54,7 +67,7 @@ class RoundOneAccumulator : public Accumulator {
     for (const double x : subject.covariates) {
       if (!std::isfinite(x)) return absl::InvalidArgumentError("a covariate is not finite");
     }
-    for (const double y : AllFinite(subject.values) ? std::span<const double>() : subject.values) {
+    for (const double y : AllFinite(subject.values, threads_) ? std::span<const double>() : subject.values) {
       if (std::isfinite(y) || (setup_.missing && std::isnan(y))) continue;
       return absl::InvalidArgumentError(std::isnan(y) ? "a feature is missing, and the study does not allow it (missing: allow)"
                                                       : "a feature is infinite");
@@ -82,6 +95,7 @@ class RoundOneAccumulator : public Accumulator {
   Setup setup_;
   Form form_;
   bool is_reference_;
+  int threads_;
   MomentTree tree_;
   std::int64_t subjects_ = 0;
 };
@@ -173,10 +187,9 @@ class Combat : public Method {
     if (facts.release == Release::kPooled) return combat::EvidenceQuestion(setup, correction.common, answers.pooled);
     correction.notes = Notes(facts, setup, correction.common);
     for (const auto& [batch, summary] : answers.by_batch) {
-      ATTUNE_ASSIGN_OR_RETURN(const BatchModel model,
-                              combat::FitBatch(facts, setup, correction.common, batch, summary, threads));
-      correction.by_batch[batch] = combat::CorrectionOfBatch(model, setup);
-      for (const std::string& note : model.notes) correction.batch_notes.push_back(absl::StrCat(batch, ": ", note));
+      ATTUNE_ASSIGN_OR_RETURN(BatchModel part, combat::FitCorrection(facts, setup, correction.common, batch, summary, threads));
+      correction.by_batch[batch] = std::move(part.parameters);
+      for (const std::string& note : part.notes) correction.batch_notes.push_back(absl::StrCat(batch, ": ", note));
     }
     correction.evidence = combat::EvidencePerBatch(facts, setup, correction.common, answers.pooled, answers.by_batch,
                                                    correction.by_batch, threads);

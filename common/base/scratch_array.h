@@ -8,8 +8,8 @@
 namespace attune {
 
 // Numbers that may be more than memory should hold: from kScratchBytes on they lie in a file without a name in the folder of
-// temporary files (TMPDIR, else /tmp), mapped into memory, which the system writes out when it needs the room. The file's space is
-// reserved at once; where that cannot be had, they lie in memory. Copies share nothing. Thread-compatible.
+// temporary files (TMPDIR, else /tmp), mapped into memory, which the system writes out when it needs the room. The file's space
+// is taken at once; where that cannot be had, they lie in memory. Copies share nothing. Thread-compatible.
 class ScratchArray {
  public:
   static constexpr std::size_t kScratchBytes = std::size_t{4} << 20;
@@ -26,8 +26,10 @@ class ScratchArray {
   double* data() { return data_; }
   const double* data() const { return data_; }
   std::size_t size() const { return size_; }
-  // Lets go of the memory that values in a file take; touched again, they come from the file. Values stay as they are.
+  // Lets go of the memory that values in a file take, of all of them or of the pages that hold those of
+  // [first, first + count); touched again, they come from the file. Values stay as they are, also what other threads write.
   void Evict() const;
+  void Evict(std::size_t first, std::size_t count) const;
 
   operator std::span<const double>() const { return {data_, size_}; }
   operator std::span<double>() { return {data_, size_}; }

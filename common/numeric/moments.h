@@ -13,6 +13,9 @@
 #include <span>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
+#include "common/base/scratch_array.h"
+
 namespace attune {
 
 // Subjects per leaf of the tree. Part of the arithmetic: another number changes the last bits of every result.
@@ -38,13 +41,19 @@ struct Moments {
   Eigen::ArrayXd yy;       // F
   Eigen::ArrayXd y_min;    // F; +inf when nothing is present
   Eigen::ArrayXd y_max;    // F; -inf when nothing is present
+};
 
-  // Takes in the moments of a disjoint group with the same p, F and per_feature.
-  void Merge(const Moments& other, int threads);
+// Quantities of consecutive features: quantity q of feature f is at data[q * stride + f].
+template <typename T>
+struct FeatureRows {
+  T* data;
+  Eigen::Index stride;
+  T* operator[](Eigen::Index quantity) const { return data + quantity * stride; }
 };
 
 // Collects subjects one by one. Not thread-safe; uses up to `threads` threads of its own, which split the features.
-// Memory: 8 F (p + 4) bytes for each level of the tree in use, and a block of subjects.
+// A block of subjects and 8 F (p + 4) bytes for each level of the tree in use lie in scratch files where they are large
+// (without per_feature); in memory is only what is being worked on, whatever the number of subjects.
 class MomentTree {
  public:
   // `first_subject`: where the first subject stands in the whole sequence (moments of shards; see above).
@@ -56,18 +65,32 @@ class MomentTree {
   // Takes in the subjects that follow. `later` must have the same shape.
   void Merge(MomentTree&& later);
 
-  // The moments of all subjects taken in. Consumes the tree.
-  Moments Finish() &&;
+  // Calls use(first, moments) once for each of the tiles that make up the features: `moments` are those of all subjects taken
+  // in, for the features [first, first + moments.features()). Tiles come on several threads and in any order. Consumes the
+  // tree.
+  void Finish(absl::FunctionRef<void(Eigen::Index first, const Moments& moments)> use) &&;
 
  private:
+  // What is common to all features of a group: its size and, without per_feature, the design's moments.
+  struct Design {
+    double subjects = 0;
+    std::vector<double> x_mean;  // p
+    std::vector<double> xx;      // p*p
+  };
   struct Node {
     int level;           // covers 2^level blocks
     Eigen::Index index;  // from block index * 2^level on
-    Moments moments;
+    Design design;
+    ScratchArray features;  // run after run, in each quantity after quantity (see moments.cc)
   };
+  using Tile = std::vector<double>;  // some features of a node, likewise quantity after quantity
 
-  void CloseBlock();
-  void Push(Node node);
+  void ForEachRun(absl::FunctionRef<void(Eigen::Index run, Eigen::Index count)> body) const;
+  void CloseBlock(const std::span<const double>* last);
+  void Push(Node&& node, absl::FunctionRef<void(Eigen::Index run, Eigen::Index from, Eigen::Index count, Tile&)> fill);
+  Design MergeDesigns(const Design& left, const Design& right) const;
+  void MergeTiles(const Design& left_design, const Design& right_design, FeatureRows<const double> left,
+                  FeatureRows<const double> right, Eigen::Index count, FeatureRows<double> out) const;
 
   Eigen::Index p_;
   Eigen::Index features_;
@@ -75,9 +98,11 @@ class MomentTree {
   int threads_;
   Eigen::Index next_subject_;
   Eigen::Index in_block_ = 0;
-  Eigen::MatrixXd block_x_;  // p x kBlockSubjects
-  Eigen::MatrixXd block_y_;  // F x kBlockSubjects
-  std::vector<Node> nodes_;  // disjoint, in order; no two are siblings
+  Eigen::Index quantities_;           // of a node
+  Eigen::MatrixXd block_x_;           // p x kBlockSubjects
+  ScratchArray block_y_;              // all subjects of a block but the last, which is taken where it is; run after run
+  std::vector<Node> nodes_;           // disjoint, in order; no two are siblings
+  std::vector<ScratchArray> unused_;  // of nodes that were merged into others
 };
 
 }  // namespace attune

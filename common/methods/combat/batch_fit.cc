@@ -1,12 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/methods/combat/batch_fit.h"
 
+#include <algorithm>
+#include <atomic>
+#include <bit>
 #include <cmath>
+#include <cstdint>
+#include <optional>
 #include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/parallel.h"
 #include "common/base/status.h"
 #include "common/base/text.h"
 #include "common/methods/combat/pooled_model.h"
@@ -53,31 +60,236 @@ void NoteFlags(const StudyFacts& facts, const Summary& own, std::vector<std::str
   }
 }
 
-// The estimates of the features in `usable`, before shrinking.
-BatchEstimates Estimate(const Setup& setup, const Blocks& common, const Moments& own, const std::vector<Index>& usable) {
-  const auto size = static_cast<Index>(usable.size());
-  BatchEstimates estimates{Eigen::ArrayXd(size), Eigen::ArrayXd(size), Eigen::ArrayXd(size), Eigen::ArrayXd(size)};
-  const auto alpha = common["alpha"];
-  const auto beta = common["beta"];
-  const auto sigma = common["sigma"];
-  const Index p = setup.p;
-  for (Index k = 0; k < size; ++k) {
-    const Index f = usable[static_cast<std::size_t>(k)];
-    const Index column = own.DesignColumn(f);
-    const double* beta_f = beta.data() + f * p;
-    double location = own.y_mean[f] - alpha(0, f);
-    for (Index i = 0; i < p; ++i) location -= own.x_mean(i, column) * beta_f[i];
-    const double variance = sigma(0, f) * sigma(0, f);
-    double rss = ResidualSumOfSquares(own.xx.data() + column * p * p, own.xy.data() + f * p, own.yy[f], beta_f, p) / variance;
-    // What rounding leaves is no scale to divide by.
-    if (!(rss * variance > kNoResidual * own.yy[f])) rss = 0;
-    estimates.gamma[k] = location / sigma(0, f);
-    estimates.rss[k] = rss;
-    estimates.n[k] = own.count[column];
-    // One subject has no scale; only a small batch, corrected in location only, comes here with one.
-    estimates.delta2[k] = own.count[column] > 1 ? rss / (own.count[column] - 1) : 1.0;
+// Features that one thread takes at a time.
+constexpr Index kTileFeatures = 4096;
+
+// Calls body(first, last) for each tile of `size` things.
+void ForEachTile(Index size, int threads, absl::FunctionRef<void(Index, Index)> body) {
+  const Index tiles = (size + kTileFeatures - 1) / kTileFeatures;
+  ParallelFor(static_cast<std::size_t>(tiles), threads, [&](std::size_t tile) {
+    const Index first = static_cast<Index>(tile) * kTileFeatures;
+    body(first, std::min(first + kTileFeatures, size));
+  });
+}
+
+// The least of the numbers that several threads tell it.
+class Least {
+ public:
+  explicit Least(Index none) : none_(none), value_(none) {}
+  void Tell(Index value) {
+    Index before = value_;
+    while (value < before && !value_.compare_exchange_weak(before, value)) {
+    }
   }
-  return estimates;
+  std::optional<Index> value() const { return value_ == none_ ? std::nullopt : std::optional<Index>(value_); }
+
+ private:
+  Index none_;
+  std::atomic<Index> value_;
+};
+
+// One entry per feature of the block `name`.
+std::span<double> RowOf(Blocks& blocks, const char* name) {
+  auto block = blocks.Mutable(name);
+  return {block.data(), static_cast<std::size_t>(block.size())};
+}
+std::span<const double> RowOf(const Blocks& blocks, const char* name) {
+  const auto block = blocks[name];
+  return {block.data(), static_cast<std::size_t>(block.size())};
+}
+
+// What Estimate writes, one entry per feature.
+struct Estimates {
+  std::span<double> gamma;
+  std::span<double> delta2;
+  std::span<double> rss;
+};
+
+// The estimates of the features [first, last) that are adjusted, before shrinking. Of the others gamma = rss = 0, delta2 = 1.
+void Estimate(const Setup& setup, const Blocks& common, const Summary& own, Index first, Index last, Estimates out) {
+  const double* alpha = common["alpha"].data();
+  const double* beta = common["beta"].data();
+  const double* sigma = common["sigma"].data();
+  const double* status = common["status"].data();
+  const Index p = setup.p;
+  const Moments moments = MomentsOf(own, setup, first, last - first);
+  for (Index f = first; f < last; ++f) {
+    const auto at = static_cast<std::size_t>(f);
+    if (!IsAdjusted(status[f])) {
+      out.gamma[at] = out.rss[at] = 0;
+      out.delta2[at] = 1;
+      continue;
+    }
+    const Index k = f - first;
+    const Index column = moments.DesignColumn(k);
+    const double* beta_f = beta + f * p;
+    double location = moments.y_mean[k] - alpha[f];
+    for (Index i = 0; i < p; ++i) location -= moments.x_mean(i, column) * beta_f[i];
+    const double variance = sigma[f] * sigma[f];
+    const double yy = moments.yy[k];
+    double rss = ResidualSumOfSquares(moments.xx.data() + column * p * p, moments.xy.data() + k * p, yy, beta_f, p) / variance;
+    // What rounding leaves is no scale to divide by.
+    if (!(rss * variance > kNoResidual * yy)) rss = 0;
+    const double n = moments.count[column];
+    out.gamma[at] = location / sigma[f];
+    out.rss[at] = rss;
+    // One subject has no scale; only a small batch, corrected in location only, comes here with one.
+    out.delta2[at] = n > 1 ? rss / (n - 1) : 1.0;
+  }
+}
+
+// What a model says of each feature.
+struct ModelRows {
+  const double* alpha;
+  const double* sigma;
+  const double* gamma;
+  const double* delta2;
+  const double* adjusted;
+};
+
+// Features that are harmonized before looking whether all was well.
+constexpr std::size_t kApplyFeatures = 512;
+
+// Harmonizes the features [first, first + count). effect: x'beta of these. False when a scale that is needed is not positive.
+// Without a branch: the compiler makes vector instructions of it.
+bool ApplyTile(const ModelRows& model, const double* effect, const double* values, std::size_t first, std::size_t count,
+               double* all_out) {
+  const double* y = values + first;
+  const double* alpha = model.alpha + first;
+  const double* sigma = model.sigma + first;
+  const double* gamma = model.gamma + first;
+  const double* delta2 = model.delta2 + first;
+  const double* adjusted = model.adjusted + first;
+  double* __restrict out = all_out + first;
+  double damaged[kApplyFeatures];
+  for (std::size_t k = 0; k < count; ++k) {
+    const double z = (y[k] - alpha[k] - effect[k]) / sigma[k];
+    const double harmonized = sigma[k] * (z - gamma[k]) / std::sqrt(delta2[k]) + alpha[k] + effect[k];
+    const double least = sigma[k] < delta2[k] ? sigma[k] : delta2[k];
+    const double bad = sigma[k] == sigma[k] && least > 0 ? 0.0 : 1.0;
+    const double needed = adjusted[k] == 0 ? 0.0 : y[k] == y[k] ? 1.0 : 0.0;
+    out[k] = needed == 0 ? y[k] : harmonized;
+    damaged[k] = bad * needed;
+  }
+  std::uint64_t any = 0;
+  for (std::size_t k = 0; k < count; ++k) any |= std::bit_cast<std::uint64_t>(damaged[k]);
+  return any == 0;
+}
+
+}  // namespace
+
+Form CorrectionForm(const Setup& setup) {
+  return {{"gamma", BlockKind::kSum, 1, setup.features},
+          {"delta2", BlockKind::kSum, 1, setup.features},
+          {"gamma_hat", BlockKind::kSum, 1, setup.features},
+          {"delta2_hat", BlockKind::kSum, 1, setup.features}};
+}
+
+namespace {
+
+// Fills the blocks of CorrectionForm, which `out` has, and "prior" where it has that.
+absl::Status FitInto(const StudyFacts& facts, const Setup& setup, const Blocks& common, const BatchId& batch,
+                     const Summary& own, int threads, Blocks& out, std::vector<std::string>* notes) {
+  NoteFlags(facts, own, notes);
+  const double n = own["n"](0, 0);
+  const std::span<const double> status = RowOf(common, "status");
+  ScratchArray rss(static_cast<std::size_t>(setup.features));
+  const Estimates estimated{RowOf(out, "gamma_hat"), RowOf(out, "delta2_hat"), rss};
+  const ShrunkEstimates shrunk{RowOf(out, "gamma"), RowOf(out, "delta2")};
+  Least flagged(setup.features);
+  Least not_estimated(setup.features);
+  std::atomic<Index> counted{0};
+  ForEachTile(setup.features, threads, [&](Index first, Index last) {
+    Estimate(setup, common, own, first, last, estimated);
+    const Eigen::MatrixXd constant = own.Columns("constant", first, last - first);
+    const Eigen::MatrixXd empty = own.Columns(setup.missing ? "empty" : "constant", first, last - first);
+    Index here = 0;
+    for (Index f = first; f < last; ++f) {
+      const auto at = static_cast<std::size_t>(f);
+      shrunk.delta2[at] = 1;
+      if (!IsAdjusted(status[at])) continue;
+      ++here;
+      if (constant(0, f - first) > 0 || empty(0, f - first) > 0) flagged.Tell(f);
+      if (!std::isfinite(estimated.gamma[at]) || !std::isfinite(estimated.delta2[at])) not_estimated.Tell(f);
+    }
+    counted += here;
+  });
+  const auto name_of = [&](Index f) { return facts.features[static_cast<std::size_t>(f)]; };
+  const auto not_finite = [&](Index f) {
+    return absl::FailedPreconditionError(absl::StrCat("batch '", batch, "': the location and scale of feature '", name_of(f),
+                                                      "' are not finite; look for extreme values in this feature"));
+  };
+  // Such a feature's sums were not sent, so that no parameters can follow from them.
+  if (const auto f = flagged.value()) {
+    return absl::InvalidArgumentError(absl::StrCat("batch '", batch, "': the pooled parameters adjust feature '", name_of(*f),
+                                                   "', which this batch flagged as without variation or missing"));
+  }
+  if (counted == 0) return absl::OkStatus();
+  if (const auto f = not_estimated.value()) return not_finite(*f);
+  if (batch == setup.reference) {
+    notes->push_back("this is the reference batch: its values come back untouched");
+    return absl::OkStatus();
+  }
+
+  const bool small = setup.IsSmall(n);
+  const bool mean_only = setup.options.mean_only() || small;
+  if (small) {
+    notes->push_back(absl::StrCat("this batch has ", n, " subjects, fewer than min_batch_size ", setup.min_batch_size,
+                                  ": it is corrected in location only"));
+  }
+  v1::Prior prior_kind = setup.options.prior();
+  if (prior_kind != v1::PRIOR_NONE && counted < kFewestFeaturesForPrior) prior_kind = v1::PRIOR_NONE;
+  const auto keep_estimates = [&](bool scales) {
+    std::copy(estimated.gamma.begin(), estimated.gamma.end(), shrunk.gamma.begin());
+    if (scales) std::copy(estimated.delta2.begin(), estimated.delta2.end(), shrunk.delta2.begin());
+  };
+  if (prior_kind == v1::PRIOR_NONE) {
+    keep_estimates(!mean_only);
+  } else {
+    const Eigen::MatrixXd count = setup.missing ? own.Columns("count", 0, setup.features) : own["n"];
+    const BatchEstimates estimates{
+        estimated.gamma, estimated.delta2, estimated.rss, {count.data(), static_cast<std::size_t>(count.size())}, status};
+    const BatchPrior prior = EstimatePrior(estimates);
+    const Eigen::Matrix<double, 5, 1> stored(prior.gamma_bar, prior.tau2, prior.a, prior.b, prior.delta2_mean);
+    if (!stored.allFinite()) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "batch '", batch, "': locations and scales are too large to compute with; look for extreme values in its features"));
+    }
+    if (out.Has("prior")) out.Mutable("prior") = stored;
+    // A scale of 0 has no likelihood; the check below names the feature. Features that are left out have scale 1.
+    const bool scales_positive =
+        mean_only || std::all_of(estimated.delta2.begin(), estimated.delta2.end(), [](double scale) { return scale > 0; });
+    if (prior_kind == v1::PRIOR_NONPARAMETRIC && scales_positive) {
+      ShrinkNonparametric(estimates, mean_only, threads, shrunk);
+    } else if (prior_kind == v1::PRIOR_NONPARAMETRIC) {
+      keep_estimates(true);
+    } else if (mean_only) {
+      ShrinkLocation(estimates, prior, shrunk);
+    } else if (absl::Status parametric = ShrinkParametric(estimates, prior, threads, shrunk); !parametric.ok()) {
+      return WithContext(parametric, absl::StrCat("batch '", batch, "'"));
+    }
+  }
+  Least no_scale(setup.features);
+  ForEachTile(setup.features, threads, [&](Index first, Index last) {
+    for (Index f = first; f < last; ++f) {
+      double& gamma = shrunk.gamma[static_cast<std::size_t>(f)];
+      double& delta2 = shrunk.delta2[static_cast<std::size_t>(f)];
+      if (!IsAdjusted(status[static_cast<std::size_t>(f)])) {
+        gamma = 0;
+        delta2 = 1;
+      } else if (!std::isfinite(gamma) || !std::isfinite(delta2) || !(delta2 > 0)) {
+        no_scale.Tell(f);
+      }
+    }
+  });
+  if (const auto f = no_scale.value()) {
+    const auto at = static_cast<std::size_t>(*f);
+    if (!std::isfinite(shrunk.gamma[at]) || !std::isfinite(shrunk.delta2[at])) return not_finite(*f);
+    return absl::FailedPreconditionError(absl::StrCat(
+        "batch '", batch, "': the covariates leave feature '", name_of(*f),
+        "' no variance in this batch, so that its scale cannot be corrected; leave the feature out, or use mean_only: true"));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -86,110 +298,25 @@ absl::StatusOr<BatchModel> FitBatch(const StudyFacts& facts, const Setup& setup,
                                     const Summary& own, int threads) {
   BatchModel model{batch, Blocks::Zero(ModelForm(setup.p, setup.features)), {}};
   Blocks& out = model.parameters;
-  out.Mutable("alpha") = common["alpha"];
-  out.Mutable("beta") = common["beta"];
-  out.Mutable("sigma") = common["sigma"];
-  out.Mutable("delta2").setOnes();
-  out.Mutable("delta2_hat").setOnes();
-  const double n = own["n"](0, 0);
-  out.Mutable("n")(0, 0) = n;
-
-  NoteFlags(facts, own, &model.notes);
-
-  std::vector<Index> usable;
-  usable.reserve(static_cast<std::size_t>(setup.features));
-  const auto status = common["status"];
-  const Eigen::MatrixXd constant = own.Columns("constant", 0, setup.features);
-  const Eigen::MatrixXd empty = own.Columns(setup.missing ? "empty" : "constant", 0, setup.features);
-  for (Index f = 0; f < setup.features; ++f) {
-    if (!IsAdjusted(status(0, f))) continue;
-    // Such a feature's sums were not sent, so that no parameters can follow from them.
-    if (constant(0, f) > 0 || empty(0, f) > 0) {
-      return absl::InvalidArgumentError(absl::StrCat("batch '", batch, "': the pooled parameters adjust feature '",
-                                                     facts.features[static_cast<std::size_t>(f)],
-                                                     "', which this batch flagged as without variation or missing"));
-    }
-    usable.push_back(f);
-  }
-  if (usable.empty()) return model;
-  const BatchEstimates estimates = Estimate(setup, common, MomentsOf(own, setup, 0, setup.features), usable);
-  const auto not_finite = [&](std::size_t k) {
-    return absl::FailedPreconditionError(absl::StrCat("batch '", batch, "': the location and scale of feature '",
-                                                      facts.features[static_cast<std::size_t>(usable[k])],
-                                                      "' are not finite; look for extreme values in this feature"));
-  };
-  auto gamma_hat = out.Mutable("gamma_hat");
-  auto delta2_hat = out.Mutable("delta2_hat");
-  for (std::size_t k = 0; k < usable.size(); ++k) {
-    gamma_hat(0, usable[k]) = estimates.gamma[static_cast<Index>(k)];
-    delta2_hat(0, usable[k]) = estimates.delta2[static_cast<Index>(k)];
-    if (!std::isfinite(gamma_hat(0, usable[k])) || !std::isfinite(delta2_hat(0, usable[k]))) return not_finite(k);
-  }
-  if (batch == setup.reference) {
-    model.notes.push_back("this is the reference batch: its values come back untouched");
-    return model;
-  }
-
-  const bool small = setup.IsSmall(n);
-  const bool mean_only = setup.options.mean_only() || small;
-  if (small) {
-    model.notes.push_back(absl::StrCat("this batch has ", n, " subjects, fewer than min_batch_size ", setup.min_batch_size,
-                                       ": it is corrected in location only"));
-  }
-  v1::Prior prior_kind = setup.options.prior();
-  if (prior_kind != v1::PRIOR_NONE && static_cast<Index>(usable.size()) < kFewestFeaturesForPrior) {
-    prior_kind = v1::PRIOR_NONE;
-  }
-  ShrunkEstimates shrunk;
-  if (prior_kind == v1::PRIOR_NONE) {
-    shrunk = {estimates.gamma, mean_only ? Eigen::ArrayXd::Ones(estimates.gamma.size()) : estimates.delta2};
-  } else {
-    const BatchPrior prior = EstimatePrior(estimates);
-    auto stored = out.Mutable("prior");
-    stored << prior.gamma_bar, prior.tau2, prior.a, prior.b, prior.delta2_mean;
-    if (!stored.allFinite()) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          "batch '", batch, "': locations and scales are too large to compute with; look for extreme values in its features"));
-    }
-    // A scale of 0 has no likelihood; the check below names the feature.
-    const bool scales_positive = mean_only || (estimates.delta2 > 0).all();
-    if (prior_kind == v1::PRIOR_NONPARAMETRIC && scales_positive) {
-      shrunk = ShrinkNonparametric(estimates, mean_only, threads);
-    } else if (prior_kind == v1::PRIOR_NONPARAMETRIC) {
-      shrunk = {estimates.gamma, estimates.delta2};
-    } else if (mean_only) {
-      shrunk = ShrinkLocation(estimates, prior);
-    } else {
-      absl::StatusOr<ShrunkEstimates> parametric = ShrinkParametric(estimates, prior, threads);
-      if (!parametric.ok()) return WithContext(parametric.status(), absl::StrCat("batch '", batch, "'"));
-      shrunk = *std::move(parametric);
-    }
-  }
-  auto gamma = out.Mutable("gamma");
-  auto delta2 = out.Mutable("delta2");
+  ATTUNE_RETURN_IF_ERROR(FitInto(facts, setup, common, batch, own, threads, out, &model.notes));
+  out.Mutable("n") = own["n"];
   auto adjusted = out.Mutable("adjusted");
-  for (std::size_t k = 0; k < usable.size(); ++k) {
-    const double scale = shrunk.delta2[static_cast<Index>(k)];
-    if (!std::isfinite(scale) || !std::isfinite(shrunk.gamma[static_cast<Index>(k)])) return not_finite(k);
-    if (!(scale > 0)) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          "batch '", batch, "': the covariates leave feature '", facts.features[static_cast<std::size_t>(usable[k])],
-          "' no variance in this batch, so that its scale cannot be corrected; leave the feature out, or use mean_only: true"));
+  const auto status = common["status"];
+  ForEachTile(setup.features, threads, [&](Index first, Index last) {
+    for (const char* name : {"alpha", "beta", "sigma"}) {
+      out.Mutable(name).middleCols(first, last - first) = common[name].middleCols(first, last - first);
     }
-    gamma(0, usable[k]) = shrunk.gamma[static_cast<Index>(k)];
-    delta2(0, usable[k]) = scale;
-    adjusted(0, usable[k]) = 1;
-  }
+    if (batch == setup.reference) return;
+    for (Index f = first; f < last; ++f) adjusted(0, f) = IsAdjusted(status(0, f)) ? 1 : 0;
+  });
   return model;
 }
 
-Blocks CorrectionOfBatch(const BatchModel& model, const Setup& setup) {
-  Blocks blocks = Blocks::Zero({{"gamma", BlockKind::kSum, 1, setup.features},
-                                {"delta2", BlockKind::kSum, 1, setup.features},
-                                {"gamma_hat", BlockKind::kSum, 1, setup.features},
-                                {"delta2_hat", BlockKind::kSum, 1, setup.features}});
-  for (const BlockSpec& spec : Form(blocks.form())) blocks.Mutable(spec.name) = model.parameters[spec.name];
-  return blocks;
+absl::StatusOr<BatchModel> FitCorrection(const StudyFacts& facts, const Setup& setup, const Blocks& common,
+                                         const BatchId& batch, const Summary& own, int threads) {
+  BatchModel part{batch, Blocks::Zero(CorrectionForm(setup)), {}};
+  ATTUNE_RETURN_IF_ERROR(FitInto(facts, setup, common, batch, own, threads, part.parameters, &part.notes));
+  return part;
 }
 
 LocationScale LocationScaleOf(const Blocks& parameters, Index first, Index count) {
@@ -207,26 +334,22 @@ absl::Status ApplyModel(const Blocks& parameters, const Subject& subject, std::s
   if (out.size() != features) {
     return absl::InvalidArgumentError(absl::StrCat("there is room for ", out.size(), " of ", features, " harmonized values"));
   }
-  const auto alpha = parameters["alpha"];
-  const auto beta = parameters["beta"];
-  const auto sigma = parameters["sigma"];
-  const auto gamma = parameters["gamma"];
-  const auto delta2 = parameters["delta2"];
-  const auto adjusted = parameters["adjusted"];
-  for (std::size_t f = 0; f < features; ++f) {
-    const auto column = static_cast<Index>(f);
-    if (adjusted(0, column) == 0 || std::isnan(subject.values[f])) {
-      out[f] = subject.values[f];
-      continue;
+  const ModelRows rows{parameters["alpha"].data(), parameters["sigma"].data(), parameters["gamma"].data(),
+                       parameters["delta2"].data(), parameters["adjusted"].data()};
+  const double* beta = parameters["beta"].data();
+  double effect[kApplyFeatures] = {};
+  for (std::size_t first = 0; first < features; first += kApplyFeatures) {
+    const std::size_t count = std::min(kApplyFeatures, features - first);
+    for (std::size_t k = 0; k < count && p > 0; ++k) {
+      effect[k] = 0;
+      for (std::size_t i = 0; i < p; ++i) effect[k] += subject.covariates[i] * beta[(first + k) * p + i];
     }
-    if (!(sigma(0, column) > 0) || !(delta2(0, column) > 0)) {
+    if (ApplyTile(rows, effect, subject.values.data(), first, count, out.data())) continue;
+    for (std::size_t f = first; f < first + count; ++f) {
+      if (rows.adjusted[f] == 0 || std::isnan(subject.values[f]) || (rows.sigma[f] > 0 && rows.delta2[f] > 0)) continue;
       return absl::InvalidArgumentError(
           absl::StrCat("the model's sigma or delta2 of feature number ", f + 1, " is not positive: the model is damaged"));
     }
-    double effect = 0;
-    for (std::size_t i = 0; i < p; ++i) effect += subject.covariates[i] * beta(static_cast<Index>(i), column);
-    const double z = (subject.values[f] - alpha(0, column) - effect) / sigma(0, column);
-    out[f] = sigma(0, column) * (z - gamma(0, column)) / std::sqrt(delta2(0, column)) + alpha(0, column) + effect;
   }
   return absl::OkStatus();
 }

@@ -24,8 +24,11 @@ inline constexpr Eigen::Index kFewestFeaturesForPrior = 10;
 absl::StatusOr<BatchModel> FitBatch(const StudyFacts& facts, const Setup& setup, const Blocks& common, const BatchId& batch,
                                     const Summary& own, int threads);
 
-// What the coordinator sends of it: gamma, delta2, gamma_hat, delta2_hat.
-Blocks CorrectionOfBatch(const BatchModel& model, const Setup& setup);
+// What the coordinator sends of it, and computes of it: the model's blocks gamma, delta2, gamma_hat, delta2_hat, and its notes.
+// Fails as FitBatch.
+Form CorrectionForm(const Setup& setup);
+absl::StatusOr<BatchModel> FitCorrection(const StudyFacts& facts, const Setup& setup, const Blocks& common,
+                                         const BatchId& batch, const Summary& own, int threads);
 
 // The part of a model for the features [first, first + count).
 LocationScale LocationScaleOf(const Blocks& parameters, Eigen::Index first, Eigen::Index count);

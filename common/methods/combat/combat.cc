@@ -2,11 +2,13 @@
 #include "common/methods/combat/combat.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/parallel.h"
 #include "common/base/status.h"
 #include "common/methods/combat/batch_fit.h"
 #include "common/methods/combat/evidence_round.h"
@@ -22,6 +24,29 @@ using Eigen::Index;
 // How far a correction may be from the site's own fit: another CPU family moves the last bits, nothing else does.
 constexpr double kFitTolerance = 1e-9;
 
+// One pass without branches, for nearly always nothing is wrong: y - y is 0 for every finite y. Several sums, since each
+// addition waits for the one before.
+bool AllFinite(std::span<const double> values) {
+  constexpr std::size_t kSums = 8;
+  double sums[kSums] = {};
+  std::size_t i = 0;
+  for (; i + kSums <= values.size(); i += kSums) {
+    for (std::size_t k = 0; k < kSums; ++k) sums[k] += values[i + k] - values[i + k];
+  }
+  for (; i < values.size(); ++i) sums[0] += values[i] - values[i];
+  return std::all_of(sums, sums + kSums, [](double sum) { return sum == 0; });
+}
+
+// The same on several threads, where there are many values.
+bool AllFinite(std::span<const double> values, int threads) {
+  constexpr std::size_t kPart = std::size_t{1} << 17;
+  std::atomic<bool> finite{true};
+  ParallelFor((values.size() + kPart - 1) / kPart, threads, [&](std::size_t part) {
+    if (!AllFinite(values.subspan(part * kPart, std::min(kPart, values.size() - part * kPart)))) finite = false;
+  });
+  return finite;
+}
+
 // Collects the moments of round 1.
 class RoundOneAccumulator : public Accumulator {
  public:
@@ -29,6 +54,7 @@ class RoundOneAccumulator : public Accumulator {
       : setup_(std::move(setup)),
         form_(std::move(form)),
         is_reference_(is_reference),
+        threads_(options.threads),
         tree_(setup_.p, setup_.features, setup_.missing, options.first_subject, options.threads) {}
 
   absl::Status Add(const Subject& subject) override {
@@ -41,10 +67,7 @@ class RoundOneAccumulator : public Accumulator {
     for (const double x : subject.covariates) {
       if (!std::isfinite(x)) return absl::InvalidArgumentError("a covariate is not finite");
     }
-    // y - y is 0 for every finite y: one pass without branches, for nearly always nothing is wrong.
-    double sum = 0;
-    for (const double y : subject.values) sum += y - y;
-    for (const double y : sum == 0 ? std::span<const double>() : subject.values) {
+    for (const double y : AllFinite(subject.values, threads_) ? std::span<const double>() : subject.values) {
       if (std::isfinite(y) || (setup_.missing && std::isnan(y))) continue;
       return absl::InvalidArgumentError(std::isnan(y) ? "a feature is missing, and the study does not allow it (missing: allow)"
                                                       : "a feature is infinite");
@@ -65,13 +88,14 @@ class RoundOneAccumulator : public Accumulator {
   absl::StatusOr<Summary> Finish() && override {
     if (subjects_ == 0) return absl::FailedPreconditionError("there is no subject to estimate on");
     ATTUNE_RETURN_IF_ERROR(combat::CheckBatchSize(setup_, static_cast<double>(subjects_)));
-    return combat::FillRoundOne(form_, setup_, std::move(tree_).Finish(), is_reference_);
+    return combat::FillRoundOne(form_, setup_, std::move(tree_), is_reference_);
   }
 
  private:
   Setup setup_;
   Form form_;
   bool is_reference_;
+  int threads_;
   MomentTree tree_;
   std::int64_t subjects_ = 0;
 };
@@ -164,12 +188,11 @@ class Combat : public Method {
     correction.notes = Notes(facts, setup, correction.common);
     answers.pooled.Evict();
     for (const auto& [batch, summary] : answers.by_batch) {
-      ATTUNE_ASSIGN_OR_RETURN(const BatchModel model,
-                              combat::FitBatch(facts, setup, correction.common, batch, summary, threads));
+      ATTUNE_ASSIGN_OR_RETURN(BatchModel part, combat::FitCorrection(facts, setup, correction.common, batch, summary, threads));
       summary.Evict();
-      Blocks& own = correction.by_batch[batch] = combat::CorrectionOfBatch(model, setup);
+      Blocks& own = correction.by_batch[batch] = std::move(part.parameters);
       own.Evict();  // never those of all batches in memory
-      for (const std::string& note : model.notes) correction.batch_notes.push_back(absl::StrCat(batch, ": ", note));
+      for (const std::string& note : part.notes) correction.batch_notes.push_back(absl::StrCat(batch, ": ", note));
     }
     correction.evidence = combat::EvidencePerBatch(facts, setup, correction.common, answers.pooled, answers.by_batch,
                                                    correction.by_batch, threads);
@@ -206,8 +229,7 @@ class Combat : public Method {
     ATTUNE_ASSIGN_OR_RETURN(BatchModel model, combat::FitBatch(facts, setup, correction.common, batch, own, threads));
     const auto given = correction.by_batch.find(batch);
     if (given != correction.by_batch.end()) {
-      const Blocks expected = combat::CorrectionOfBatch(model, setup);
-      if (given->second.form() != expected.form() || !Agrees(given->second, expected)) {
+      if (given->second.form() != combat::CorrectionForm(setup) || !Agrees(given->second, model.parameters)) {
         return absl::DataLossError(
             absl::StrCat("the correction received for batch '", batch,
                          "' is not the one that follows from this site's own answer; nothing was changed. Ask "

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -37,55 +38,67 @@ void AppendBlocks(const Setup& setup, const std::string& prefix, Form& form) {
   if (setup.missing) add("empty", BlockKind::kCount, 1, f);
 }
 
-// The covariates' sums of one column of the design's blocks.
+// The covariates' sums of one column of the moments, as the column `to` of the design's blocks.
 template <typename Block>
-void WriteDesign(const Moments& moments, Index column, Block& x_sum, Block& xx) {
+void WriteDesign(const Moments& moments, Index column, Index to, Block& x_sum, Block& xx) {
   const Index p = moments.x_mean.rows();
   const double n = moments.subjects;
   for (Index i = 0; i < p; ++i) {
     const double own = moments.xx(i * (p + 1), column);
-    x_sum(i, column) = WithoutNoise(n * moments.x_mean(i, column), std::sqrt(n * own));
+    x_sum(i, to) = WithoutNoise(n * moments.x_mean(i, column), std::sqrt(n * own));
     for (Index j = 0; j < p; ++j) {
-      xx.data()[column * p * p + j * p + i] =
+      xx.data()[to * p * p + j * p + i] =
           WithoutNoise(moments.xx(j * p + i, column), std::sqrt(own * moments.xx(j * (p + 1), column)));
     }
   }
 }
 
-void FillBlocks(const Setup& setup, const Moments& moments, const std::string& prefix, Summary& out) {
+// The blocks of a form, by the names that follow `prefix`.
+struct FormBlocks {
+  FormBlocks(const Setup& setup, const std::string& prefix, Summary& out)
+      : n(out.Mutable(absl::StrCat(prefix, "n"))),
+        x_sum(out.Mutable(absl::StrCat(prefix, "x_sum"))),
+        xx(out.Mutable(absl::StrCat(prefix, "xx"))),
+        y_sum(out.Mutable(absl::StrCat(prefix, "y_sum"))),
+        xy(out.Mutable(absl::StrCat(prefix, "xy"))),
+        yy(out.Mutable(absl::StrCat(prefix, "yy"))),
+        constant(out.Mutable(absl::StrCat(prefix, "constant"))),
+        count(out.Mutable(absl::StrCat(prefix, setup.missing ? "count" : "n"))),
+        empty(out.Mutable(absl::StrCat(prefix, setup.missing ? "empty" : "n"))) {}
+  using Block = Eigen::Map<Eigen::MatrixXd>;
+  Block n, x_sum, xx, y_sum, xy, yy, constant;
+  Block count, empty;  // with missing values only
+};
+
+// Fills the features from `first` on. What is common to all features is filled with the first of them.
+void FillFeatures(const Setup& setup, const Moments& moments, Index first, FormBlocks& out) {
   const Index p = setup.p;
   const bool may_flag = !setup.IsSmall(moments.subjects);
-  auto block = [&](const char* name) { return out.Mutable(absl::StrCat(prefix, name)); };
   const double n = moments.subjects;
-  block("n")(0, 0) = n;
-  auto x_sum = block("x_sum");
-  auto xx = block("xx");
-  auto y_sum = block("y_sum");
-  auto xy = block("xy");
-  auto yy = block("yy");
-  auto constant = block("constant");
-  if (!setup.missing) {
-    WriteDesign(moments, 0, x_sum, xx);
+  if (first == 0) {
+    out.n(0, 0) = n;
+    if (!setup.missing) WriteDesign(moments, 0, 0, out.x_sum, out.xx);
   }
-  for (Index f = 0; f < setup.features; ++f) {
-    if (setup.missing && moments.count[f] == 0) {
-      block("empty")(0, f) = 1;
+  for (Index k = 0; k < moments.features(); ++k) {
+    const Index f = first + k;
+    if (setup.missing && moments.count[k] == 0) {
+      out.empty(0, f) = 1;
       continue;
     }
-    if (may_flag && moments.y_min[f] == moments.y_max[f]) {
-      constant(0, f) = 1;
+    if (may_flag && moments.y_min[k] == moments.y_max[k]) {
+      out.constant(0, f) = 1;
       continue;
     }
     // With missing values too, sums are means times the whole batch's n: alpha weights batches by n (README.md).
-    y_sum(0, f) = WithoutNoise(n * moments.y_mean[f], std::sqrt(n * moments.yy[f]));
-    yy(0, f) = moments.yy[f];
-    const Index design = setup.missing ? f : 0;
+    out.y_sum(0, f) = WithoutNoise(n * moments.y_mean[k], std::sqrt(n * moments.yy[k]));
+    out.yy(0, f) = moments.yy[k];
+    const Index design = setup.missing ? k : 0;
     for (Index i = 0; i < p; ++i) {
-      xy(i, f) = WithoutNoise(moments.xy(i, f), std::sqrt(moments.xx(i * (p + 1), design) * moments.yy[f]));
+      out.xy(i, f) = WithoutNoise(moments.xy(i, k), std::sqrt(moments.xx(i * (p + 1), design) * moments.yy[k]));
     }
     if (!setup.missing) continue;
-    block("count")(0, f) = moments.count[f];
-    WriteDesign(moments, f, x_sum, xx);
+    out.count(0, f) = moments.count[k];
+    WriteDesign(moments, k, f, out.x_sum, out.xx);
   }
 }
 
@@ -162,10 +175,13 @@ absl::Status CheckFilledRoundOne(const Setup& setup, const Summary& summary) {
       "whole numbers of subjects of the batch");
 }
 
-Summary FillRoundOne(const Form& form, const Setup& setup, const Moments& moments, bool is_reference) {
+Summary FillRoundOne(const Form& form, const Setup& setup, MomentTree&& moments, bool is_reference) {
   Summary summary = Summary::Zero(form);
-  FillBlocks(setup, moments, "", summary);
-  if (is_reference && summary.Has(absl::StrCat(kReferencePrefix, "n"))) FillBlocks(setup, moments, kReferencePrefix, summary);
+  std::vector<FormBlocks> parts = {FormBlocks(setup, "", summary)};
+  if (is_reference && summary.Has(absl::StrCat(kReferencePrefix, "n"))) parts.emplace_back(setup, kReferencePrefix, summary);
+  std::move(moments).Finish([&](Index first, const Moments& tile) {
+    for (FormBlocks& part : parts) FillFeatures(setup, tile, first, part);
+  });
   return summary;
 }
 

@@ -52,8 +52,9 @@ absl::Status CheckBatchSize(const Setup& setup, double n);
 // not above it, flags 0 or 1, no negative sum of squares. Fails with InvalidArgument and as CheckBatchSize does.
 absl::Status CheckFilledRoundOne(const Setup& setup, const Summary& summary);
 
-// Fills the form of one batch. Features that do not vary in it are flagged, and zero elsewhere, except in a small batch.
-Summary FillRoundOne(const Form& form, const Setup& setup, const Moments& moments, bool is_reference);
+// Fills the form of one batch, of which there is at least one subject. Features that do not vary in it are flagged, and zero
+// elsewhere, except in a small batch.
+Summary FillRoundOne(const Form& form, const Setup& setup, MomentTree&& moments, bool is_reference);
 
 // The moments of one filled form for the features [first, first + count). Flagged features have zeros.
 Moments MomentsOf(const Summary& summary, const Setup& setup, Eigen::Index first, Eigen::Index count,

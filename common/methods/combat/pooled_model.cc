@@ -85,6 +85,9 @@ absl::Status CheckPooledModel(const Blocks& blocks) {
   ATTUNE_RETURN_IF_ERROR(blocks.CheckFinite());
   const auto sigma = blocks["sigma"];
   const auto status = blocks["status"];
+  if ((sigma.array() > 0).all() && (status.array() == static_cast<double>(FeatureStatus::kAdjusted)).all()) {
+    return absl::OkStatus();
+  }
   for (Index f = 0; f < sigma.cols(); ++f) {
     if (!(sigma(0, f) > 0)) return absl::InvalidArgumentError(absl::StrCat("sigma of feature ", f, " is not positive"));
     const double value = status(0, f);

@@ -72,6 +72,19 @@ TEST(ScratchArray, Evict_LetsGoOfMemoryAndKeepsValues) {
   EXPECT_EQ(small[2], 7);
 }
 
+TEST(ScratchArray, Evict_APart_LetsGoOfItAndKeepsTheRest) {
+  ScratchArray array(kLarge);
+  for (std::size_t i = 0; i < kLarge; ++i) array[i] = static_cast<double>(i);
+  const std::int64_t before = FilePages();
+  array.Evict(1, kLarge / 2);
+  const std::int64_t half = static_cast<std::int64_t>(kLarge / 2 * sizeof(double)) / ::sysconf(_SC_PAGESIZE);
+  EXPECT_LE(FilePages(), before - half + 8);
+  EXPECT_GE(FilePages(), before - half - 8);
+  for (std::size_t i = 0; i < kLarge; ++i) ASSERT_EQ(array[i], static_cast<double>(i));
+  array.Evict(kLarge, 0);
+  EXPECT_EQ(array[kLarge - 1], static_cast<double>(kLarge - 1));
+}
+
 TEST(ScratchArray, Copy_SharesNothing) {
   for (const std::size_t size : {std::size_t{3}, kLarge}) {
     ScratchArray first(size);

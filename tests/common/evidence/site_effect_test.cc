@@ -5,6 +5,8 @@
 
 #include <cmath>
 
+#include "tests/support/whole_moments.h"
+
 namespace attune {
 namespace {
 
@@ -12,7 +14,7 @@ namespace {
 Moments Batch(const std::vector<double>& values) {
   MomentTree tree(0, 1, false, 0, 1);
   for (const double value : values) tree.Add({}, std::span(&value, 1));
-  return std::move(tree).Finish();
+  return testing::WholeMoments(std::move(tree));
 }
 
 Blocks FiguresOf(const std::vector<Moments>& batches, double centre) {

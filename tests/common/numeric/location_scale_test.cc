@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "tests/support/synthetic.h"
+#include "tests/support/whole_moments.h"
 
 namespace attune {
 namespace {
@@ -45,8 +46,8 @@ void ExpectPredicted(bool per_feature) {
     before.Add(x, y);
     after.Add(x, corrected);
   }
-  const Moments predicted = AfterCorrection(std::move(before).Finish(), c);
-  const Moments actual = std::move(after).Finish();
+  const Moments predicted = AfterCorrection(testing::WholeMoments(std::move(before)), c);
+  const Moments actual = testing::WholeMoments(std::move(after));
   for (Index f = 0; f < kF; ++f) {
     EXPECT_NEAR(predicted.y_mean[f], actual.y_mean[f], 1e-12);
     EXPECT_NEAR(predicted.yy[f], actual.yy[f], 1e-11);

@@ -29,7 +29,7 @@ double VarianceOf(const ArrayXd& values, double mean) {
 }
 
 // Features that one thread takes at a time.
-constexpr Index kTileFeatures = 8192;
+constexpr Index kPriorTileFeatures = 8192;
 
 // Whether |next - last| / last, with the sign of `last` as published, is above kConvergence; a value that stays where it is has
 // not moved, even at 0.
@@ -61,7 +61,7 @@ absl::StatusOr<ShrunkEstimates> ShrinkParametric(const BatchEstimates& estimates
   const Index features = estimates.gamma.size();
   ArrayXd g = estimates.gamma;
   ArrayXd d = estimates.delta2;
-  const Index tiles = (features + kTileFeatures - 1) / kTileFeatures;
+  const Index tiles = (features + kPriorTileFeatures - 1) / kPriorTileFeatures;
   std::vector<char> moved(static_cast<std::size_t>(tiles));
   const auto update = [&](Index first, Index last) {
     const double* gamma = estimates.gamma.data();
@@ -87,8 +87,8 @@ absl::StatusOr<ShrunkEstimates> ShrinkParametric(const BatchEstimates& estimates
   };
   for (int iteration = 0; iteration < kMaxIterations; ++iteration) {
     ParallelFor(static_cast<std::size_t>(tiles), threads, [&](std::size_t tile) {
-      const Index first = static_cast<Index>(tile) * kTileFeatures;
-      moved[tile] = update(first, std::min(first + kTileFeatures, features)) ? 1 : 0;
+      const Index first = static_cast<Index>(tile) * kPriorTileFeatures;
+      moved[tile] = update(first, std::min(first + kPriorTileFeatures, features)) ? 1 : 0;
     });
     if (std::none_of(moved.begin(), moved.end(), [](char m) { return m != 0; })) {
       return ShrunkEstimates{std::move(g), std::move(d)};

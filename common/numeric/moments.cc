@@ -16,14 +16,14 @@ namespace {
 using Eigen::Index;
 
 // Features per tile: small enough for the cache, large enough that a thread is worth starting.
-constexpr Index kTileFeatures = 2048;
+constexpr Index kMomentTileFeatures = 2048;
 
 // Calls body(first, last) for each tile of features.
 void ForEachTile(Index features, int threads, absl::FunctionRef<void(Index, Index)> body) {
-  const Index tiles = (features + kTileFeatures - 1) / kTileFeatures;
+  const Index tiles = (features + kMomentTileFeatures - 1) / kMomentTileFeatures;
   ParallelFor(static_cast<std::size_t>(tiles), threads, [&](std::size_t tile) {
-    const Index first = static_cast<Index>(tile) * kTileFeatures;
-    body(first, std::min(first + kTileFeatures, features));
+    const Index first = static_cast<Index>(tile) * kMomentTileFeatures;
+    body(first, std::min(first + kMomentTileFeatures, features));
   });
 }
 

@@ -28,7 +28,7 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using testing::StatusIs;
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+constexpr auto kBadImage = absl::StatusCode::kInvalidArgument;
 constexpr auto kDamaged = absl::StatusCode::kInvalidArgument;  // exit code 3, as for all data of a site
 
 constexpr std::int64_t kSize[3] = {3, 4, 2};
@@ -197,32 +197,32 @@ TEST_F(Nifti, Read_Bad) {
   };
   constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
   const Case cases[] = {
-      {"wrong magic", kInvalid, "magic", [](Bytes* b) { b->bytes()[344] = 'x'; }},
-      {"a pair", kInvalid, ".hdr and .img", [](Bytes* b) { std::memcpy(b->bytes().data() + 344, "ni1", 4); }},
-      {"no header", kInvalid, "no NIfTI", [](Bytes* b) { b->Put<std::int32_t>(0, 12345); }},
+      {"wrong magic", kBadImage, "magic", [](Bytes* b) { b->bytes()[344] = 'x'; }},
+      {"a pair", kBadImage, ".hdr and .img", [](Bytes* b) { std::memcpy(b->bytes().data() + 344, "ni1", 4); }},
+      {"no header", kBadImage, "no NIfTI", [](Bytes* b) { b->Put<std::int32_t>(0, 12345); }},
       {"short header", kDamaged, "within its header", [](Bytes* b) { b->bytes().resize(100); }},
       {"NaN spacing", kDamaged, "wide along axis 2", [](Bytes* b) { b->Put<float>(84, kNan); }},
       {"spacing 0", kDamaged, "0 wide along axis 1", [](Bytes* b) { b->Put<float>(80, 0); }},
       {"NaN matrix", kDamaged, "sform", [](Bytes* b) { b->Put<float>(284, kNan); }},
       {"flat matrix", kDamaged, "one plane", [](Bytes* b) { b->Put<float>(280, 0); }},
       {"NaN slope", kDamaged, "slope", [](Bytes* b) { b->Slope(kNan, 0); }},
-      {"4-D", kInvalid, "5 volumes",
+      {"4-D", kBadImage, "5 volumes",
        [](Bytes* b) {
          b->Put<std::int16_t>(40, 4);
          b->Put<std::int16_t>(48, 5);
        }},
-      {"2-D", kInvalid, "2 axes", [](Bytes* b) { b->Put<std::int16_t>(40, 2); }},
+      {"2-D", kBadImage, "2 axes", [](Bytes* b) { b->Put<std::int16_t>(40, 2); }},
       {"9 axes", kDamaged, "9 axes", [](Bytes* b) { b->Put<std::int16_t>(40, 9); }},
       {"no voxels", kDamaged, "cannot be", [](Bytes* b) { b->Put<std::int16_t>(42, 0); }},
       {"negative size", kDamaged, "cannot be", [](Bytes* b) { b->Put<std::int16_t>(42, -3); }},
       {"larger than it is", kDamaged, "header says", [](Bytes* b) { b->Put<std::int16_t>(46, 20); }},
       {"smaller than it is", kDamaged, "header says", [](Bytes* b) { b->Put<std::int16_t>(46, 1); }},
-      {"colour", kInvalid, "RGB24", [](Bytes* b) { b->Type(128, 24); }},
+      {"colour", kBadImage, "RGB24", [](Bytes* b) { b->Type(128, 24); }},
       {"bits", kDamaged, "bits", [](Bytes* b) { b->Type(16, 64); }},
       {"offset in header", kDamaged, "begin at byte", [](Bytes* b) { b->Put<float>(108, 100); }},
       {"offset NaN", kDamaged, "begin at byte", [](Bytes* b) { b->Put<float>(108, kNan); }},
       {"offset beyond", kDamaged, "begin at byte", [](Bytes* b) { b->Put<float>(108, 1e9F); }},
-      {"two matrices", kInvalid, "contradict",
+      {"two matrices", kBadImage, "contradict",
        [](Bytes* b) {
          b->Put<std::int16_t>(252, 1);
          b->Put<float>(268, 30);
@@ -248,7 +248,7 @@ TEST_F(Nifti, Read_BadFiles) {
   std::string flipped = whole;
   flipped[flipped.size() - 6] = static_cast<char>(flipped[flipped.size() - 6] ^ 1);
   EXPECT_THAT(Read(Write("flipped.nii.gz", flipped)), StatusIs(kDamaged, HasSubstr("damaged")));
-  EXPECT_THAT(Read(temp_.path()), StatusIs(kInvalid, HasSubstr("is no file")));
+  EXPECT_THAT(Read(temp_.path()), StatusIs(kBadImage, HasSubstr("is no file")));
   EXPECT_THAT(Read(temp_.path() + "/absent.nii"), StatusIs(absl::StatusCode::kNotFound, HasSubstr("absent.nii")));
 }
 
@@ -259,10 +259,10 @@ TEST_F(Nifti, Read_AnotherGrid) {
   ImageGrid other = image.header.grid();
   other.size[1] = 5;
   EXPECT_THAT(ReadNifti(path, &other, &image),
-              StatusIs(kInvalid, AllOf(HasSubstr("a.nii"), HasSubstr("3 x 4 x 2"), HasSubstr("3 x 5 x 2"))));
+              StatusIs(kBadImage, AllOf(HasSubstr("a.nii"), HasSubstr("3 x 4 x 2"), HasSubstr("3 x 5 x 2"))));
   other = image.header.grid();
   other.affine[3] = 0.5;
-  EXPECT_THAT(ReadNifti(path, &other, &image), StatusIs(kInvalid, AllOf(HasSubstr("0.5 mm"), HasSubstr("row 1, column 4"))));
+  EXPECT_THAT(ReadNifti(path, &other, &image), StatusIs(kBadImage, AllOf(HasSubstr("0.5 mm"), HasSubstr("row 1, column 4"))));
   other.affine[3] = 1e-4;
   EXPECT_OK(ReadNifti(path, &other, &image));
 }
@@ -311,10 +311,10 @@ TEST_F(Nifti, Mask_IndicesAndErrors) {
   EXPECT_EQ(mask->voxels(), kVoxels - 1);  // the first is 0
   EXPECT_EQ(mask->indices()[0], 1U);
   bytes.Put<float>(352, std::numeric_limits<float>::quiet_NaN());
-  EXPECT_THAT(Mask::Open(Write("mask.nii", bytes.bytes())).status(), StatusIs(kInvalid, HasSubstr("NaN")));
+  EXPECT_THAT(Mask::Open(Write("mask.nii", bytes.bytes())).status(), StatusIs(kBadImage, HasSubstr("NaN")));
   Bytes zeros(1, false);
   for (std::size_t i = 0; i < kVoxels; ++i) zeros.Append(0.0F);
-  EXPECT_THAT(Mask::Open(Write("mask.nii", zeros.bytes())).status(), StatusIs(kInvalid, HasSubstr("0 everywhere")));
+  EXPECT_THAT(Mask::Open(Write("mask.nii", zeros.bytes())).status(), StatusIs(kBadImage, HasSubstr("0 everywhere")));
 }
 
 TEST(NiftiData, Vbm) {

@@ -21,7 +21,7 @@ namespace {
 constexpr std::chrono::seconds kDeadline(60);
 // What a message holds beside the study file.
 constexpr std::size_t kMostRemoteFileBytes = std::size_t{900} << 10;
-constexpr std::uint64_t kMaxPemBytes = std::uint64_t{1} << 16;
+constexpr std::uint64_t kMaxAdminPemBytes = std::uint64_t{1} << 16;
 
 class GrpcOperator final : public Operator {
  public:
@@ -109,10 +109,11 @@ absl::StatusOr<std::unique_ptr<Operator>> DialOperator(const std::string& endpoi
     return absl::InvalidArgumentError(absl::StrCat("--connect '", endpoint, "' is not host:port"));
   }
   grpc::SslCredentialsOptions tls;
-  ATTUNE_ASSIGN_OR_RETURN(tls.pem_root_certs, ReadFile(absl::StrCat(identity_folder, "/", kAdminAuthorityFile), kMaxPemBytes));
-  ATTUNE_ASSIGN_OR_RETURN(tls.pem_private_key, ReadFile(absl::StrCat(identity_folder, "/", kAdminKeyFile), kMaxPemBytes));
+  ATTUNE_ASSIGN_OR_RETURN(tls.pem_root_certs,
+                          ReadFile(absl::StrCat(identity_folder, "/", kAdminAuthorityFile), kMaxAdminPemBytes));
+  ATTUNE_ASSIGN_OR_RETURN(tls.pem_private_key, ReadFile(absl::StrCat(identity_folder, "/", kAdminKeyFile), kMaxAdminPemBytes));
   ATTUNE_ASSIGN_OR_RETURN(tls.pem_cert_chain,
-                          ReadFile(absl::StrCat(identity_folder, "/", kAdminCertificateFile), kMaxPemBytes));
+                          ReadFile(absl::StrCat(identity_folder, "/", kAdminCertificateFile), kMaxAdminPemBytes));
   // What gRPC logs on its own is in the status too.
   if (std::getenv("GRPC_VERBOSITY") == nullptr) gpr_set_log_function([](gpr_log_func_args*) {});
   return std::make_unique<GrpcOperator>(endpoint, grpc::CreateChannel(endpoint, grpc::SslCredentials(tls)));

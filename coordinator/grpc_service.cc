@@ -28,7 +28,7 @@ namespace {
 
 constexpr int kMaxMessageBytes = 1 << 20;
 constexpr std::size_t kFetchChunkBytes = std::size_t{256} << 10;
-constexpr std::size_t kMaxChunkBytes = std::size_t{512} << 10;
+constexpr std::size_t kMaxMessageChunkBytes = std::size_t{512} << 10;
 constexpr std::size_t kMaxEchoBytes = std::size_t{8} << 20;
 constexpr std::chrono::milliseconds kMaxWait(10'000);
 constexpr std::chrono::milliseconds kPollInterval(100);
@@ -187,8 +187,8 @@ class Service final : public v1::Coordinator::Service {
     std::size_t total = 0;
     v1::Chunk chunk;
     while (stream.Read(&chunk)) {
-      if (chunk.data().size() > kMaxChunkBytes) {
-        return absl::InvalidArgumentError(absl::StrCat("a chunk has at most ", kMaxChunkBytes, " bytes"));
+      if (chunk.data().size() > kMaxMessageChunkBytes) {
+        return absl::InvalidArgumentError(absl::StrCat("a chunk has at most ", kMaxMessageChunkBytes, " bytes"));
       }
       total += chunk.data().size();
       within_limit = total <= kMaxEchoBytes;

@@ -15,7 +15,7 @@ namespace {
 
 // The server's certificate lasts as long as the authority's: sites trust it through the authority alone.
 constexpr int kServerCertificateDays = 3650;
-constexpr std::uint64_t kMaxPemBytes = std::uint64_t{1} << 16;
+constexpr std::uint64_t kMaxPemFileBytes = std::uint64_t{1} << 16;
 
 std::string PkiPath(const std::string& folder, absl::string_view name) { return absl::StrCat(folder, "/pki/", name); }
 
@@ -26,8 +26,8 @@ absl::Status WritePair(const std::string& folder, const std::string& name, const
 
 absl::StatusOr<KeyAndCertificate> ReadPair(const std::string& folder, const std::string& name) {
   KeyAndCertificate pair;
-  ATTUNE_ASSIGN_OR_RETURN(pair.key_pem, ReadFile(PkiPath(folder, name + ".key"), kMaxPemBytes));
-  ATTUNE_ASSIGN_OR_RETURN(pair.certificate_pem, ReadFile(PkiPath(folder, name + ".pem"), kMaxPemBytes));
+  ATTUNE_ASSIGN_OR_RETURN(pair.key_pem, ReadFile(PkiPath(folder, name + ".key"), kMaxPemFileBytes));
+  ATTUNE_ASSIGN_OR_RETURN(pair.certificate_pem, ReadFile(PkiPath(folder, name + ".pem"), kMaxPemFileBytes));
   return pair;
 }
 

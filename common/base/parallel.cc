@@ -20,4 +20,12 @@ void ParallelFor(std::size_t count, int threads, absl::FunctionRef<void(std::siz
   for (std::thread& other : others) other.join();
 }
 
+void ParallelTiles(std::ptrdiff_t size, std::ptrdiff_t tile, int threads,
+                   absl::FunctionRef<void(std::ptrdiff_t first, std::ptrdiff_t last)> body) {
+  ParallelFor(static_cast<std::size_t>((size + tile - 1) / tile), threads, [&](std::size_t i) {
+    const std::ptrdiff_t first = static_cast<std::ptrdiff_t>(i) * tile;
+    body(first, std::min(first + tile, size));
+  });
+}
+
 }  // namespace attune

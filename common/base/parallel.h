@@ -12,6 +12,10 @@ namespace attune {
 // which i is not fixed: for results that do not depend on `threads`, each i must write only what is its own.
 void ParallelFor(std::size_t count, int threads, absl::FunctionRef<void(std::size_t)> body);
 
+// The same for [0, size) in tiles of `tile`, the last one shorter: calls `body(first, last)`.
+void ParallelTiles(std::ptrdiff_t size, std::ptrdiff_t tile, int threads,
+                   absl::FunctionRef<void(std::ptrdiff_t first, std::ptrdiff_t last)> body);
+
 }  // namespace attune
 
 #endif  // ATTUNE_COMMON_BASE_PARALLEL_H_

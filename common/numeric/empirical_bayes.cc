@@ -44,7 +44,7 @@ Two VariancesOf(const BatchEstimates& estimates, const Two& mean, double counted
 }
 
 // Features that one thread takes at a time: what is known of them fits a core's cache.
-constexpr std::size_t kTileFeatures = 2048;
+constexpr std::size_t kShrinkFeatures = 2048;
 
 // 1 when |next - last| / last, with the sign of `last` as published, is above kConvergence, else 0; a value that stays where it
 // is has not moved, even at 0. A number and not a truth, so that the compiler makes vector instructions of it.
@@ -83,7 +83,7 @@ bool IterateTile(const double* gamma, const double* rss, const double* left_out,
                  std::size_t size, double* __restrict g_data, double* __restrict d_data) {
   const bool point_mass = prior.a == 0;
   const BatchPrior p = prior;
-  double moved[kTileFeatures];
+  double moved[kShrinkFeatures];
   for (std::size_t f = 0; f < size; ++f) {
     const double n = n_of(f);
     const double g_last = g_data[f];
@@ -121,12 +121,12 @@ absl::Status ShrinkParametric(const BatchEstimates& estimates, const BatchPrior&
     int iterations = 0;
     bool moved = true;  // in the last of them
   };
-  std::vector<Tile> tiles((features + kTileFeatures - 1) / kTileFeatures);
+  std::vector<Tile> tiles((features + kShrinkFeatures - 1) / kShrinkFeatures);
   // Lets every tile iterate until done(tile).
   const auto run = [&](const auto& done) {
     ParallelFor(tiles.size(), threads, [&](std::size_t t) {
-      const std::size_t first = t * kTileFeatures;
-      const std::size_t size = std::min(kTileFeatures, features - first);
+      const std::size_t first = t * kShrinkFeatures;
+      const std::size_t size = std::min(kShrinkFeatures, features - first);
       Tile& tile = tiles[t];
       if (tile.iterations == 0) {
         std::copy_n(estimates.gamma.begin() + static_cast<std::ptrdiff_t>(first), size, out.gamma.data() + first);

@@ -16,24 +16,24 @@
 namespace attune {
 namespace {
 
-absl::Status Error(absl::string_view what) {
+absl::Status ManifestError(absl::string_view what) {
   return Printable(absl::InvalidArgumentError(absl::StrCat("the manifest ", what)));
 }
 
 absl::Status CheckRoster(const v1::Manifest& manifest) {
-  if (manifest.roster().empty()) return Error("has no sites");
+  if (manifest.roster().empty()) return ManifestError("has no sites");
   const std::string* last_site = nullptr;
   for (const v1::RosterSite& site : manifest.roster()) {
-    if (!IsPlainName(site.site())) return Error("has a site whose name is not one");
-    if (last_site != nullptr && *last_site >= site.site()) return Error("has sites that are not sorted, or repeated");
+    if (!IsPlainName(site.site())) return ManifestError("has a site whose name is not one");
+    if (last_site != nullptr && *last_site >= site.site()) return ManifestError("has sites that are not sorted, or repeated");
     last_site = &site.site();
-    if (site.batches().empty()) return Error(absl::StrCat("has no batches of site '", site.site(), "'"));
+    if (site.batches().empty()) return ManifestError(absl::StrCat("has no batches of site '", site.site(), "'"));
     const std::string* last_batch = nullptr;
     for (const std::string& batch : site.batches()) {
       if (!IsOneLine(batch))
-        return Error(absl::StrCat("has a batch of site '", site.site(), "' with an empty or broken label"));
+        return ManifestError(absl::StrCat("has a batch of site '", site.site(), "' with an empty or broken label"));
       if (last_batch != nullptr && *last_batch >= batch) {
-        return Error(absl::StrCat("has batches of site '", site.site(), "' that are not sorted, or repeated"));
+        return ManifestError(absl::StrCat("has batches of site '", site.site(), "' that are not sorted, or repeated"));
       }
       last_batch = &batch;
     }
@@ -44,11 +44,12 @@ absl::Status CheckRoster(const v1::Manifest& manifest) {
 absl::Status CheckAttachments(const v1::Manifest& manifest) {
   const std::string* last = nullptr;
   for (const v1::Attachment& attachment : manifest.attachments()) {
-    if (!IsPlainName(attachment.name())) return Error("has an attachment whose name is not one");
-    if (last != nullptr && *last >= attachment.name()) return Error("has attachments that are not sorted, or repeated");
+    if (!IsPlainName(attachment.name())) return ManifestError("has an attachment whose name is not one");
+    if (last != nullptr && *last >= attachment.name()) return ManifestError("has attachments that are not sorted, or repeated");
     last = &attachment.name();
     if (!IsSha256Hex(attachment.sha256()) || attachment.size() == 0 || attachment.size() > kMostAttachmentBytes) {
-      return Error(absl::StrCat("has the attachment '", attachment.name(), "' without a digest, or of an impossible size"));
+      return ManifestError(
+          absl::StrCat("has the attachment '", attachment.name(), "' without a digest, or of an impossible size"));
     }
   }
   return absl::OkStatus();
@@ -58,20 +59,20 @@ absl::Status CheckFeatures(const v1::Manifest& manifest) {
   ATTUNE_RETURN_IF_ERROR(CheckAttachments(manifest));
   const bool images = manifest.config().features().has_images();
   if (images != (manifest.voxels() > 0) || images != (FindAttachment(manifest.attachments(), kMaskAttachment) != nullptr)) {
-    return Error("has voxels, or a mask, and no images, or the reverse");
+    return ManifestError("has voxels, or a mask, and no images, or the reverse");
   }
   if (images) {
-    if (!manifest.features().empty()) return Error("has a list of features beside images");
-    if (manifest.voxels() > kMostVoxels) return Error(absl::StrCat("has more than ", kMostVoxels, " voxels"));
+    if (!manifest.features().empty()) return ManifestError("has a list of features beside images");
+    if (manifest.voxels() > kMostVoxels) return ManifestError(absl::StrCat("has more than ", kMostVoxels, " voxels"));
     if (absl::StrContains(manifest.config().features().images().mask(), '/'))
-      return Error("has a path as the name of its mask");
+      return ManifestError("has a path as the name of its mask");
     return absl::OkStatus();
   }
-  if (manifest.features().empty()) return Error("has no features");
+  if (manifest.features().empty()) return ManifestError("has no features");
   std::set<absl::string_view> seen;
   for (const std::string& feature : manifest.features()) {
-    if (!IsOneLine(feature)) return Error("has a feature with an empty or broken name");
-    if (!seen.insert(feature).second) return Error(absl::StrCat("has the feature '", feature, "' twice"));
+    if (!IsOneLine(feature)) return ManifestError("has a feature with an empty or broken name");
+    if (!seen.insert(feature).second) return ManifestError(absl::StrCat("has the feature '", feature, "' twice"));
   }
   return absl::OkStatus();
 }
@@ -91,10 +92,10 @@ absl::StatusOr<v1::Manifest> ParseManifest(absl::string_view bytes) {
   }
   if (!IsCanonical(manifest, bytes))
     return absl::DataLossError("the manifest's bytes are not canonical: it was changed on its way");
-  if (!IsPlainName(manifest.consortium())) return Error("names no consortium");
+  if (!IsPlainName(manifest.consortium())) return ManifestError("names no consortium");
   if (const absl::Status status = CheckStudyConfig(manifest.config()); !status.ok()) return WithContext(status, "the manifest");
   if (manifest.method() != MethodIdOf(manifest.config())) {
-    return Error(
+    return ManifestError(
         absl::StrCat("asks for method '", manifest.method(), "', and this program's is '", MethodIdOf(manifest.config()), "'"));
   }
   ATTUNE_RETURN_IF_ERROR(CheckRoster(manifest));

@@ -12,7 +12,7 @@
 namespace attune {
 namespace {
 
-v1::BundleHeader HeaderOf(v1::BundleKind kind, const BundleBinding& binding) {
+v1::BundleHeader MaskedHeaderOf(v1::BundleKind kind, const BundleBinding& binding) {
   v1::BundleHeader header;
   header.set_kind(kind);
   header.set_manifest_sha256(binding.manifest_sha256);
@@ -28,7 +28,7 @@ absl::Status CheckForm(const Form& found, const Form& form) {
 
 absl::StatusOr<MaskedSum> Open(const std::string& path, const BundleBinding& binding, const Form& form) {
   ATTUNE_ASSIGN_OR_RETURN(BundleBytes bundle, ReadBundleBytes(path, MaxAnswerHeaderBytes(binding, form, {kSumPart})));
-  v1::BundleHeader expected = HeaderOf(v1::BUNDLE_KIND_MASKED, binding);
+  v1::BundleHeader expected = MaskedHeaderOf(v1::BUNDLE_KIND_MASKED, binding);
   if (bundle.header.kind() != expected.kind() || bundle.header.manifest_sha256() != expected.manifest_sha256() ||
       bundle.header.round() != expected.round() || bundle.header.question_sha256() != expected.question_sha256()) {
     return absl::InvalidArgumentError("it is not a masked sum that answers this question of this study");
@@ -52,7 +52,7 @@ absl::StatusOr<MaskedSum> Open(const std::string& path, const BundleBinding& bin
 absl::StatusOr<std::string> WriteMasked(const std::string& path, const BundleBinding& binding, const Form& form, int threads,
                                         absl::FunctionRef<absl::Status(std::uint64_t first, std::span<Word128> words)> fill) {
   ATTUNE_ASSIGN_OR_RETURN(const std::size_t size, CheckedSize(form, kMaxFormEntries));
-  v1::BundleHeader header = HeaderOf(v1::BUNDLE_KIND_MASKED, binding);
+  v1::BundleHeader header = MaskedHeaderOf(v1::BUNDLE_KIND_MASKED, binding);
   v1::Part* part = header.add_parts();
   part->set_name(kSumPart);
   FormToProto(form, part->mutable_form());
@@ -83,7 +83,7 @@ absl::StatusOr<MaskedSum> OpenMasked(const std::string& path, const BundleBindin
 
 absl::StatusOr<std::string> WriteSum(const std::string& path, const BundleBinding& binding, const Summary& sum,
                                      const std::vector<std::string>& sites) {
-  v1::BundleHeader header = HeaderOf(v1::BUNDLE_KIND_SUM, binding);
+  v1::BundleHeader header = MaskedHeaderOf(v1::BUNDLE_KIND_SUM, binding);
   header.mutable_notes()->Add(sites.begin(), sites.end());
   return WriteBundleFile(path, std::move(header), {{kSumPart, &sum}});
 }

@@ -18,7 +18,7 @@
 namespace attune {
 namespace {
 
-absl::Status Error(absl::string_view what) {
+absl::Status ModelFileError(absl::string_view what) {
   return Printable(absl::InvalidArgumentError(absl::StrCat("the model file ", what)));
 }
 
@@ -31,8 +31,8 @@ absl::StatusOr<Blocks> ParametersOf(const v1::BatchParameters& batch) {
                           ? count == 0 && parameter.rows() <= INT32_MAX && parameter.cols() <= INT32_MAX
                           : count % parameter.rows() == 0 && count / parameter.rows() == parameter.cols();
     if (!fits) {
-      return Error(absl::StrCat("has ", count, " values of '", parameter.name(), "' of batch '", batch.batch(), "', expected ",
-                                parameter.rows(), " x ", parameter.cols()));
+      return ModelFileError(absl::StrCat("has ", count, " values of '", parameter.name(), "' of batch '", batch.batch(),
+                                         "', expected ", parameter.rows(), " x ", parameter.cols()));
     }
     form.push_back({.name = parameter.name(),
                     .kind = BlockKind::kSum,
@@ -41,14 +41,14 @@ absl::StatusOr<Blocks> ParametersOf(const v1::BatchParameters& batch) {
   }
   const absl::string_view where = batch.batch();
   if (const auto size = CheckedSize(form, std::size_t{1} << 40); !size.ok()) {
-    return Error(absl::StrCat("is broken at batch '", where, "': ", size.status().message()));
+    return ModelFileError(absl::StrCat("is broken at batch '", where, "': ", size.status().message()));
   }
   Blocks blocks = Blocks::Zero(std::move(form));
   for (const v1::Parameter& parameter : batch.parameters()) {
     std::copy(parameter.values().begin(), parameter.values().end(), blocks.Mutable(parameter.name()).data());
   }
   if (const absl::Status status = blocks.CheckFinite(); !status.ok()) {
-    return Error(absl::StrCat("is broken at batch '", where, "': ", status.message()));
+    return ModelFileError(absl::StrCat("is broken at batch '", where, "': ", status.message()));
   }
   return blocks;
 }
@@ -89,19 +89,20 @@ namespace {
 
 absl::Status CheckModelFile(const v1::ModelFile& file) {
   if (file.format() != kModelFormat) {
-    return Error(absl::StrCat("has format version ", file.format(), ", this program reads version ", kModelFormat,
-                              "; use the release of Attune that wrote it (", file.software_version(), ")"));
+    return ModelFileError(absl::StrCat("has format version ", file.format(), ", this program reads version ", kModelFormat,
+                                       "; use the release of Attune that wrote it (", file.software_version(), ")"));
   }
   if (const absl::Status status = CheckStudyConfig(file.config()); !status.ok()) {
-    return Error(absl::StrCat("holds a broken study: ", status.message()));
+    return ModelFileError(absl::StrCat("holds a broken study: ", status.message()));
   }
-  if (file.method() != MethodIdOf(file.config())) return Error(absl::StrCat("is of the unknown method '", file.method(), "'"));
-  if (file.features().empty() && file.voxels() == 0) return Error("has no features");
-  if (!file.features().empty() && file.voxels() > 0) return Error("has features beside voxels");
-  if (file.voxels() > kMostVoxels) return Error("has more voxels than an image can have");
-  if (file.batches().empty()) return Error("has no batches");
+  if (file.method() != MethodIdOf(file.config()))
+    return ModelFileError(absl::StrCat("is of the unknown method '", file.method(), "'"));
+  if (file.features().empty() && file.voxels() == 0) return ModelFileError("has no features");
+  if (!file.features().empty() && file.voxels() > 0) return ModelFileError("has features beside voxels");
+  if (file.voxels() > kMostVoxels) return ModelFileError("has more voxels than an image can have");
+  if (file.batches().empty()) return ModelFileError("has no batches");
   for (const v1::BatchParameters& batch : file.batches()) {
-    if (!IsOneLine(batch.batch())) return Error("has a batch without a name");
+    if (!IsOneLine(batch.batch())) return ModelFileError("has a batch without a name");
   }
   return absl::OkStatus();
 }
@@ -110,13 +111,13 @@ absl::Status CheckModelFile(const v1::ModelFile& file) {
 
 absl::StatusOr<std::map<BatchId, BatchModel>> ModelsOf(const v1::ModelFile& file) {
   ATTUNE_RETURN_IF_ERROR(CheckModelFile(file));
-  if (file.voxels() > 0) return Error("is of images: its parameters are in a bundle beside it");
+  if (file.voxels() > 0) return ModelFileError("is of images: its parameters are in a bundle beside it");
   std::map<BatchId, BatchModel> models;
   for (const v1::BatchParameters& batch : file.batches()) {
     BatchModel model = {.batch = batch.batch(), .notes = {batch.notes().begin(), batch.notes().end()}};
     ATTUNE_ASSIGN_OR_RETURN(model.parameters, ParametersOf(batch));
     if (!models.emplace(batch.batch(), std::move(model)).second)
-      return Error(absl::StrCat("has batch '", batch.batch(), "' twice"));
+      return ModelFileError(absl::StrCat("has batch '", batch.batch(), "' twice"));
   }
   return models;
 }

@@ -28,7 +28,7 @@
 namespace attune {
 namespace {
 
-absl::Status Verify(const std::string& dir, const std::string& study) {
+absl::Status VerifyRecord(const std::string& dir, const std::string& study) {
   ATTUNE_ASSIGN_OR_RETURN(const StateFolder state, OpenStateFolder(dir));
   const std::string folder = absl::StrCat(dir, "/verify-", ::getpid());
   absl::Status verified;
@@ -79,7 +79,7 @@ absl::Status CopyBlob(const BlobStore& blobs, const std::string& sha256, const s
   return std::move(file).Commit();
 }
 
-absl::Status Export(const std::string& dir, const ExportOptions& options) {
+absl::Status ExportRecord(const std::string& dir, const ExportOptions& options) {
   ATTUNE_ASSIGN_OR_RETURN(const StateFolder state, OpenStateFolder(dir));
   ATTUNE_ASSIGN_OR_RETURN(const std::vector<JournalEntry> entries, state.journal->Read(options.study));
   ATTUNE_ASSIGN_OR_RETURN(const StudyStatus status, ReplayStudy(options.study, entries));
@@ -115,14 +115,14 @@ void AddRecordCommands(CLI::App& app, CommandLine& line) {
   CLI::App* const verify = app.add_subcommand("verify", "Replay a study from its journal and compare every digest");
   const auto study = std::make_shared<std::string>();
   verify->add_option("name", *study, "The study")->required();
-  verify->callback([&line, study] { line.run = [&line, study] { return Verify(line.dir, *study); }; });
+  verify->callback([&line, study] { line.run = [&line, study] { return VerifyRecord(line.dir, *study); }; });
 
   CLI::App* const record = app.add_subcommand("export", "Write a study's manifest, journal, correction, evidence and summary");
   const auto options = std::make_shared<ExportOptions>();
   record->add_option("name", options->study, "The study")->required();
   record->add_option("--out", options->out, "The folder to write to")->required();
   record->add_flag("--force", options->force, "Write over existing files");
-  record->callback([&line, options] { line.run = [&line, options] { return Export(line.dir, *options); }; });
+  record->callback([&line, options] { line.run = [&line, options] { return ExportRecord(line.dir, *options); }; });
 }
 
 }  // namespace attune

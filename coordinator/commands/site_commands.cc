@@ -36,7 +36,7 @@ absl::Status Invite(Operator& operator_desk, const InviteOptions& options) {
   return absl::OkStatus();
 }
 
-absl::Status List(Operator& operator_desk) {
+absl::Status ListSites(Operator& operator_desk) {
   ATTUNE_ASSIGN_OR_RETURN(const v1::MemberList sites, operator_desk.ListSites());
   std::vector<std::vector<std::string>> rows = {{"site", "state", "enrolled", "certificate", "last invitation expires"}};
   for (const v1::MemberLine& site : sites.members()) {
@@ -74,7 +74,7 @@ void AddSiteCommands(CLI::App& app, CommandLine& line) {
     line.ask = [options](Operator& desk) { return Invite(desk, *options); };
   });
   CLI::App* const list = site->add_subcommand("list", "Who was invited, enrolled and revoked, and how long certificates last");
-  list->callback([&line] { line.ask = List; });
+  list->callback([&line] { line.ask = ListSites; });
   CLI::App* const revoke = site->add_subcommand("revoke", "Shut a site out, at once, until it is invited again");
   revoke->add_option("name", options->site, "Name of the site")->required();
   revoke->callback([&line, options] {

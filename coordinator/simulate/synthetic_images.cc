@@ -19,7 +19,7 @@ namespace {
 constexpr std::array<int, 3> kSize = {26, 30, 24};
 constexpr float kSpacing = 6;  // mm
 constexpr int kPeoplePerSite = 16;
-constexpr float kNoise = 0.05F;
+constexpr float kVoxelNoise = 0.05F;
 
 struct Site {
   const char* name;
@@ -28,7 +28,7 @@ struct Site {
 };
 constexpr Site kSites[] = {{"aarhus", -0.08, 0.7}, {"bonn", 0.00, 1.0}, {"coimbra", 0.10, 1.5}};
 
-constexpr char kStudy[] = R"(study: demo-images
+constexpr char kImageStudy[] = R"(study: demo-images
 features: {images: {mask: mask.nii}}
 covariates:
   - {name: age, type: continuous, unit: years}
@@ -102,7 +102,7 @@ absl::Status WriteSyntheticImages(std::uint64_t seed, const std::string& folder)
       ForEachVoxel([&](std::size_t i, double x, double y, double z) {
         const double expected = 0.6 + 0.2 * std::cos(3 * x) * std::cos(2 * y + z) - 0.003 * (1 + y) * (age - 45);
         const double shift = site.shift * (1 + 0.5 * x);
-        if (mask[i] != 0) voxels[i] = static_cast<float>(expected + shift + site.scale * kNoise * normal(engine));
+        if (mask[i] != 0) voxels[i] = static_cast<float>(expected + shift + site.scale * kVoxelNoise * normal(engine));
       });
       const std::string name = id + "_desc-gm_T1w.nii";
       ATTUNE_RETURN_IF_ERROR(WriteImage(absl::StrCat(folder, "/images/", name), voxels));
@@ -110,7 +110,7 @@ absl::Status WriteSyntheticImages(std::uint64_t seed, const std::string& folder)
     }
   }
   ATTUNE_RETURN_IF_ERROR(std::move(people).Commit());
-  return WriteFileAtomically(folder + "/study.yaml", kStudy, FileAccess::kShared);
+  return WriteFileAtomically(folder + "/study.yaml", kImageStudy, FileAccess::kShared);
 }
 
 DataSet SyntheticImagesIn(const std::string& folder) {

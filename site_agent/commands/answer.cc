@@ -14,12 +14,12 @@
 namespace attune {
 namespace {
 
-struct Arguments {
+struct AnswerArguments {
   std::string manifest;
   std::string out;
 };
 
-absl::Status Answer(const Globals& globals, const Arguments& arguments) {
+absl::Status Answer(const Globals& globals, const AnswerArguments& arguments) {
   if (FileExists(arguments.out) && !globals.force) {
     return absl::AlreadyExistsError(absl::StrCat("'", arguments.out, "' exists; give another name, or --force to replace it"));
   }
@@ -53,7 +53,7 @@ absl::Status Answer(const Globals& globals, const Arguments& arguments) {
 }  // namespace
 
 void AddAnswer(CLI::App* app, const Globals* globals, Action* action) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<AnswerArguments>();
   CLI::App* command = app->add_subcommand("answer", "Compute round 1's answer of an approved study, from file to file");
   command->add_option("--manifest", arguments->manifest, "the study's manifest, as the coordinator exports it")->required();
   command->add_option("--out", arguments->out, "the file to write")->required();

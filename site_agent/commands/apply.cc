@@ -21,7 +21,7 @@
 namespace attune {
 namespace {
 
-struct Arguments {
+struct ApplyArguments {
   std::string model;
   TableArguments tables;
   std::string site;
@@ -93,7 +93,7 @@ absl::Status CheckBatchesAreKnown(const SiteData& data, const FittedModel& model
   return absl::OkStatus();
 }
 
-absl::Status Apply(const Globals& globals, const Arguments& arguments) {
+absl::Status Apply(const Globals& globals, const ApplyArguments& arguments) {
   ATTUNE_RETURN_IF_ERROR(CheckDerivativeFree(arguments.out, globals.force));
   ATTUNE_ASSIGN_OR_RETURN(const FittedModel model, ReadModel(arguments.model));
   const Method* method = FindMethod(model.file.method());
@@ -125,7 +125,7 @@ absl::Status Apply(const Globals& globals, const Arguments& arguments) {
 }  // namespace
 
 void AddApply(CLI::App* app, const Globals* globals, Action* action) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<ApplyArguments>();
   CLI::App* command = app->add_subcommand("apply", "Harmonize new subjects of known batches with a saved model");
   command->add_option("--model", arguments->model, "model.json of a finished study")->required();
   AddTableOptions(command, &arguments->tables);

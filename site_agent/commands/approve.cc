@@ -20,7 +20,7 @@
 namespace attune {
 namespace {
 
-struct Arguments {
+struct ApproveArguments {
   std::string study;
   std::string manifest;
   std::string hash;
@@ -33,7 +33,7 @@ struct Arguments {
 };
 
 absl::StatusOr<HeldManifest> ManifestToApprove(const Home& home, const v1::AgentIdentity& identity, const StudyFolder& folder,
-                                               const Arguments& arguments) {
+                                               const ApproveArguments& arguments) {
   if (!arguments.manifest.empty()) {
     ATTUNE_ASSIGN_OR_RETURN(HeldManifest held, ReadManifestFile(arguments.manifest, identity));
     if (held.manifest.config().study() == arguments.study) return held;
@@ -45,7 +45,7 @@ absl::StatusOr<HeldManifest> ManifestToApprove(const Home& home, const v1::Agent
   return ManifestOf(reply, identity, arguments.study);
 }
 
-absl::Status Confirm(const Arguments& arguments, const HeldManifest& held) {
+absl::Status Confirm(const ApproveArguments& arguments, const HeldManifest& held) {
   if (!arguments.hash.empty()) {
     if (absl::AsciiStrToLower(arguments.hash) == held.sha256) return absl::OkStatus();
     return absl::PermissionDeniedError(absl::StrCat("the study's manifest is ", held.sha256, ", not ", arguments.hash,
@@ -62,7 +62,7 @@ absl::Status Confirm(const Arguments& arguments, const HeldManifest& held) {
   return absl::PermissionDeniedError("not approved: nothing will be sent");
 }
 
-v1::AllowMissing AllowMissingOf(const Arguments& arguments) {
+v1::AllowMissing AllowMissingOf(const ApproveArguments& arguments) {
   if (arguments.any_difference) return v1::ALLOW_MISSING_ANY_DIFFERENCE;
   return arguments.allow_missing ? v1::ALLOW_MISSING_YES : v1::ALLOW_MISSING_NO;
 }
@@ -93,7 +93,7 @@ std::string DescribeAgreements(const v1::Approval& approval) {
   return absl::StrJoin(agreed, "; ");
 }
 
-absl::Status Approve(const Globals& globals, const Arguments& arguments) {
+absl::Status Approve(const Globals& globals, const ApproveArguments& arguments) {
   const Home home(globals.dir);
   ATTUNE_ASSIGN_OR_RETURN(const v1::AgentIdentity identity, home.ReadIdentity());
   ATTUNE_ASSIGN_OR_RETURN(const StudyFolder folder, home.Study(arguments.study));
@@ -123,7 +123,7 @@ absl::Status Approve(const Globals& globals, const Arguments& arguments) {
 }  // namespace
 
 void AddApprove(CLI::App* app, const Globals* globals, Action* action) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<ApproveArguments>();
   CLI::App* command =
       app->add_subcommand("approve", "Show a frozen study and agree, for this site, to take part in exactly this");
   command->add_option("study", arguments->study, "the study's name")->required();

@@ -30,7 +30,7 @@ absl::Status Verify(const Globals& globals, const std::string& known_head) {
   return absl::OkStatus();
 }
 
-absl::Status Show(const Globals& globals) {
+absl::Status ShowAudit(const Globals& globals) {
   ATTUNE_ASSIGN_OR_RETURN(const SiteAudit audit, OpenExisting(globals));
   ATTUNE_ASSIGN_OR_RETURN(const std::string text, DescribeAudit(audit.log()));
   std::cout << text;
@@ -57,7 +57,7 @@ void AddAudit(CLI::App* app, const Globals* globals, Action* action) {
   verify->add_option("--known-head", *known_head, "a head that was noted earlier, which the log must still go through");
   verify->callback([=] { *action = [=] { return Verify(*globals, *known_head); }; });
   CLI::App* show = audit->add_subcommand("show", "Print it, once verified");
-  show->callback([=] { *action = [=] { return Show(*globals); }; });
+  show->callback([=] { *action = [=] { return ShowAudit(*globals); }; });
   auto out = std::make_shared<std::string>();
   CLI::App* file = audit->add_subcommand("export", "Write it, once verified, to a file for the data protection officer");
   file->add_option("--out", *out, "the file to write")->required();

@@ -18,7 +18,7 @@
 namespace attune {
 namespace {
 
-struct Arguments {
+struct CheckArguments {
   std::string study;
   std::string site;
 };
@@ -32,7 +32,7 @@ absl::StatusOr<v1::SitePolicy> PolicyOf(const Home& home, std::vector<std::strin
   return policy;
 }
 
-absl::Status Check(const Globals& globals, const Arguments& arguments) {
+absl::Status Check(const Globals& globals, const CheckArguments& arguments) {
   const Home home(globals.dir);
   ATTUNE_ASSIGN_OR_RETURN(const StudyInput study, StudyInputOf(home, arguments.study));
   const v1::StudyConfig& config = study.config;
@@ -74,7 +74,7 @@ absl::Status Check(const Globals& globals, const Arguments& arguments) {
 }  // namespace
 
 void AddCheck(CLI::App* app, const Globals* globals, Action* action) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<CheckArguments>();
   CLI::App* command =
       app->add_subcommand("check", "Read this site's tables in the terms of a study and say what is there; sends nothing");
   command->add_option("--study,study", arguments->study, "study.yaml, or the name of a study")->required();

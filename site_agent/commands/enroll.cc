@@ -24,7 +24,7 @@ constexpr char kPendingKey[] = "pending-key.pem";
 constexpr char kPendingRequest[] = "pending-request.pem";
 constexpr std::uint64_t kMaxInvitationBytes = 1 << 20;
 
-struct Arguments {
+struct EnrollArguments {
   std::string invitation;
   std::string fingerprint;
   std::string folder;
@@ -50,7 +50,7 @@ absl::StatusOr<KeyAndRequest> PendingRequest(const Home& home, const std::string
   return made;
 }
 
-absl::StatusOr<v1::Invitation> ReadInvitation(const Arguments& arguments) {
+absl::StatusOr<v1::Invitation> ReadInvitation(const EnrollArguments& arguments) {
   ATTUNE_ASSIGN_OR_RETURN(const std::string text, ReadFile(arguments.invitation, kMaxInvitationBytes));
   v1::Invitation invitation;
   ATTUNE_RETURN_IF_ERROR(FromJson(text, arguments.invitation, &invitation));
@@ -83,7 +83,7 @@ absl::StatusOr<v1::EnrollReply> EnrollOverNetwork(const v1::Invitation& invitati
   return Enroll(options, request);
 }
 
-absl::Status EnrollThisSite(const Globals& globals, const Arguments& arguments) {
+absl::Status EnrollThisSite(const Globals& globals, const EnrollArguments& arguments) {
   const Home home(globals.dir);
   ATTUNE_RETURN_IF_ERROR(CheckNotEnrolled(home, globals.force));
   ATTUNE_ASSIGN_OR_RETURN(const v1::Invitation invitation, ReadInvitation(arguments));
@@ -138,7 +138,7 @@ absl::Status EnrollThisSite(const Globals& globals, const Arguments& arguments) 
 }  // namespace
 
 void AddEnroll(CLI::App* app, const Globals* globals, Action* action) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<EnrollArguments>();
   CLI::App* command = app->add_subcommand("enroll", "Join a consortium: get this site's certificate");
   command->add_option("--invitation", arguments->invitation, "file from the coordinator's 'site invite'")->required();
   command

@@ -20,7 +20,7 @@
 namespace attune {
 namespace {
 
-struct Arguments {
+struct LocalArguments {
   std::string study;
   TableArguments tables;
   std::string site;
@@ -49,7 +49,7 @@ v1::Manifest LocalManifest(const v1::StudyConfig& config, const std::string& sit
   return manifest;
 }
 
-absl::Status Local(const Globals& globals, const Arguments& arguments) {
+absl::Status Local(const Globals& globals, const LocalArguments& arguments) {
   if (!IsPlainName(arguments.site)) {
     return absl::InvalidArgumentError(
         absl::StrCat("'", arguments.site, "' cannot be a site's name: expected letters, digits, '.', '_', '-'"));
@@ -83,7 +83,7 @@ absl::Status Local(const Globals& globals, const Arguments& arguments) {
 }  // namespace
 
 void AddLocal(CLI::App* app, const Globals* globals, Action* action) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<LocalArguments>();
   CLI::App* command = app->add_subcommand("local", "Harmonize the scanners of one site, without a network or a consortium");
   command->add_option("--study", arguments->study, "study.yaml")->required();
   AddTableOptions(command, &arguments->tables);

@@ -17,7 +17,7 @@ namespace {
 constexpr char kServerCa[] = "server-ca.pem";
 constexpr std::uint64_t kMaxCaBytes = 64 << 10;
 
-struct Arguments {
+struct NetworkCommandArguments {
   NetworkArguments network;
   bool no_proxy = false;
   bool no_server_ca = false;
@@ -30,7 +30,7 @@ absl::Status RemoveServerCa(const Home& home) {
   return absl::InternalError(absl::StrCat("cannot remove '", home.IdentityFile(kServerCa), "': ", error.message()));
 }
 
-absl::Status Network(const Globals& globals, const Arguments& arguments) {
+absl::Status Network(const Globals& globals, const NetworkCommandArguments& arguments) {
   const Home home(globals.dir);
   ATTUNE_ASSIGN_OR_RETURN(v1::AgentIdentity identity, home.ReadIdentity());
   if (!identity.folder().empty()) {
@@ -90,7 +90,7 @@ absl::StatusOr<std::string> ReadServerCa(const NetworkArguments& arguments) {
 }
 
 void AddNetwork(CLI::App* app, const Globals* globals, Action* action) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<NetworkCommandArguments>();
   CLI::App* command = app->add_subcommand("network", "Show, or change, how this site reaches its coordinator");
   AddNetworkOptions(command, &arguments->network);
   command->add_flag("--no-proxy", arguments->no_proxy, "dial directly")->excludes(command->get_option("--proxy"));

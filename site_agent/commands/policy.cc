@@ -15,11 +15,11 @@
 namespace attune {
 namespace {
 
-struct Arguments {
+struct PolicyArguments {
   std::string study;
 };
 
-absl::Status Init(const Globals& globals, const Arguments& arguments) {
+absl::Status Init(const Globals& globals, const PolicyArguments& arguments) {
   const Home home(globals.dir);
   if (FileExists(home.PolicyPath()) && !globals.force) {
     return absl::AlreadyExistsError(absl::StrCat("'", home.PolicyPath(), "' exists; give --force to replace it"));
@@ -42,7 +42,7 @@ absl::Status Init(const Globals& globals, const Arguments& arguments) {
   return absl::OkStatus();
 }
 
-absl::Status Show(const Globals& globals) {
+absl::Status ShowPolicy(const Globals& globals) {
   ATTUNE_ASSIGN_OR_RETURN(const v1::SitePolicy policy, ReadPolicy(Home(globals.dir).PolicyPath()));
   std::cout << DescribePolicy(policy);
   return absl::OkStatus();
@@ -51,14 +51,14 @@ absl::Status Show(const Globals& globals) {
 }  // namespace
 
 void AddPolicy(CLI::App* app, const Globals* globals, Action* action) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<PolicyArguments>();
   CLI::App* command = app->add_subcommand("policy", "What may leave this site, whatever a study asks");
   command->require_subcommand(1);
   CLI::App* init = command->add_subcommand("init", "Write policy.yaml, with a comment for each rule; it allows nothing yet");
   init->add_option("--study", arguments->study, "study.yaml, or the name of a study: allow just what it asks");
   init->callback([=] { *action = [=] { return Init(*globals, *arguments); }; });
   CLI::App* show = command->add_subcommand("show", "The rules in force, in words");
-  show->callback([=] { *action = [=] { return Show(*globals); }; });
+  show->callback([=] { *action = [=] { return ShowPolicy(*globals); }; });
 }
 
 }  // namespace attune

@@ -22,7 +22,7 @@
 namespace attune {
 namespace {
 
-struct Arguments {
+struct PreviewArguments {
   std::string study;
   std::string out;
   double patience = -1;
@@ -68,7 +68,7 @@ absl::Status WriteValues(const std::string& path, const std::map<std::string, Su
   return std::move(file).Commit();
 }
 
-absl::Status Preview(const Globals& globals, const Arguments& arguments) {
+absl::Status Preview(const Globals& globals, const PreviewArguments& arguments) {
   if (!arguments.out.empty() && FileExists(arguments.out) && !globals.force) {
     return absl::AlreadyExistsError(absl::StrCat("'", arguments.out, "' exists; give another name, or --force to replace it"));
   }
@@ -133,7 +133,7 @@ absl::Status Preview(const Globals& globals, const Arguments& arguments) {
 }  // namespace
 
 void AddPreview(CLI::App* app, const Globals* globals, Action* action) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<PreviewArguments>();
   CLI::App* command = app->add_subcommand("preview", "Show exactly what round 1 of a study would send; sends none of it");
   command->add_option("study", arguments->study, "the study's name")->required();
   command->add_option("--out", arguments->out,

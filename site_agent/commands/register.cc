@@ -19,7 +19,7 @@
 namespace attune {
 namespace {
 
-struct Arguments {
+struct RegisterArguments {
   std::string study;
   double patience = -1;
 };
@@ -36,7 +36,7 @@ absl::StatusOr<std::vector<BatchSurvey>> Survey(const SiteData& data, const v1::
   return std::move(survey).Finish();
 }
 
-absl::Status Register(const Globals& globals, const Arguments& arguments) {
+absl::Status Register(const Globals& globals, const RegisterArguments& arguments) {
   const Home home(globals.dir);
   ATTUNE_ASSIGN_OR_RETURN(const v1::SitePolicy policy, ReadPolicy(home.PolicyPath()));
   ATTUNE_ASSIGN_OR_RETURN(const v1::AgentIdentity identity, home.ReadIdentity());
@@ -80,7 +80,7 @@ absl::Status Register(const Globals& globals, const Arguments& arguments) {
 }  // namespace
 
 void AddRegister(CLI::App* app, const Globals* globals, Action* action) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<RegisterArguments>();
   CLI::App* command =
       app->add_subcommand("register", "Take part in a recruiting study: sends names of batches and features, no counts");
   command->add_option("study", arguments->study, "the study's name")->required();

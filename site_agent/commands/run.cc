@@ -13,7 +13,7 @@
 namespace attune {
 namespace {
 
-struct Arguments {
+struct RunArguments {
   std::string study;
   std::string out;
   double patience = -1;
@@ -36,7 +36,7 @@ absl::Status FetchWhatThePolicyApproves(const Home& home, const v1::AgentIdentit
   return folder.Approve(CanonicalBytes(held.manifest), ApprovalByPolicy(held.sha256));
 }
 
-absl::Status Run(const Globals& globals, const Arguments& arguments) {
+absl::Status Run(const Globals& globals, const RunArguments& arguments) {
   const Home home(globals.dir);
   ATTUNE_ASSIGN_OR_RETURN(const v1::AgentIdentity identity, home.ReadIdentity());
   ATTUNE_ASSIGN_OR_RETURN(const auto courier, Connect(home, identity, PatienceOf(arguments.patience)));
@@ -63,7 +63,7 @@ absl::Status Run(const Globals& globals, const Arguments& arguments) {
 }  // namespace
 
 void AddRun(CLI::App* app, const Globals* globals, Action* action) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<RunArguments>();
   CLI::App* command = app->add_subcommand("run", "Take part in an approved study until this site's data are harmonized");
   command->add_option("study", arguments->study, "the study's name")->required();
   command->add_option("--out", arguments->out, "the derivative folder to write; default: DIR/derivatives/<study>");

@@ -14,7 +14,7 @@
 namespace attune::fuzz {
 namespace {
 
-struct Keys {
+struct ServiceKeys {
   KeyAndCertificate authority = MakeAuthority("net").value();
   KeyAndCertificate server = MakeServerCertificate(authority, "net", {"127.0.0.1"}, 30).value();
   KeyAndRequest site = MakeKeyAndRequest("north").value();
@@ -25,7 +25,7 @@ struct Keys {
 ATTUNE_FUZZ_TARGET(folder_service)(absl::string_view bytes) {
   static constexpr const char* kNames[] = {"demo.register.pb",  "demo.answer-1.pb", "demo.answer-2.pb",    "demo.report.pb",
                                            "other.register.pb", "demo.answer-.pb",  "demo.round-1-1-3.pb", "enroll.pb"};
-  static const Keys& keys = *new Keys;
+  static const ServiceKeys& keys = *new ServiceKeys;
   DeskStudy study;
   Invitations invitations("net", keys.authority, study.journal.get(), absl::Now);
   v1::EnrollRequest enroll;

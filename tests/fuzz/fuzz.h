@@ -56,10 +56,10 @@ struct Registration {
   }                                                                                   \
   static void RunTarget
 #else
-#define ATTUNE_FUZZ_TARGET(name)                                             \
-  static void RunTarget(absl::string_view bytes);                            \
-  static const ::attune::fuzz::Registration kRegistration(#name, RunTarget); \
-  static void RunTarget
+#define ATTUNE_FUZZ_TARGET(name)                                                      \
+  static void name##Target(absl::string_view bytes);                                  \
+  static const ::attune::fuzz::Registration name##_registration(#name, name##Target); \
+  static void name##Target
 #endif
 
 #endif  // ATTUNE_TESTS_FUZZ_FUZZ_H_

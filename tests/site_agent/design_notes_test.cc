@@ -15,7 +15,7 @@ using ::testing::Not;
 
 const std::vector<Covariate> kCovariates = {{.name = "age"}, {.name = "dx", .levels = {"control", "case"}}};
 
-testing::MemoryCohort Cohort(const std::vector<std::vector<double>>& designs) {
+testing::MemoryCohort CohortOf(const std::vector<std::vector<double>>& designs) {
   std::vector<testing::Row> rows;
   for (std::size_t i = 0; i < designs.size(); ++i) {
     rows.push_back(
@@ -25,19 +25,19 @@ testing::MemoryCohort Cohort(const std::vector<std::vector<double>>& designs) {
 }
 
 TEST(DesignNotesTest, DescribeDesign_NothingToSay) {
-  EXPECT_THAT(*DescribeDesign(kCovariates, Cohort({{1, 0}, {2, 1}, {4, 1}, {3, 0}, {9, 0}, {7, 1}})), IsEmpty());
-  EXPECT_THAT(*DescribeDesign({}, Cohort({{}, {}})), IsEmpty());
-  EXPECT_THAT(*DescribeDesign(kCovariates, Cohort({})), ElementsAre(HasSubstr("age, dx[case]")));
+  EXPECT_THAT(*DescribeDesign(kCovariates, CohortOf({{1, 0}, {2, 1}, {4, 1}, {3, 0}, {9, 0}, {7, 1}})), IsEmpty());
+  EXPECT_THAT(*DescribeDesign({}, CohortOf({{}, {}})), IsEmpty());
+  EXPECT_THAT(*DescribeDesign(kCovariates, CohortOf({})), ElementsAre(HasSubstr("age, dx[case]")));
 }
 
 TEST(DesignNotesTest, DescribeDesign_ConstantWithinBatches) {
   // dx is the scanner.
-  EXPECT_THAT(*DescribeDesign(kCovariates, Cohort({{1, 0}, {2, 1}, {4, 0}, {3, 1}})),
+  EXPECT_THAT(*DescribeDesign(kCovariates, CohortOf({{1, 0}, {2, 1}, {4, 0}, {3, 1}})),
               ElementsAre(AllOf(HasSubstr("dx[case]"), Not(HasSubstr("age")))));
 }
 
 TEST(DesignNotesTest, DescribeDesign_Dependent) {
-  EXPECT_THAT(*DescribeDesign(kCovariates, Cohort({{10, 0}, {20, 1}, {20, 1}, {10, 0}, {10, 0}, {20, 1}})),
+  EXPECT_THAT(*DescribeDesign(kCovariates, CohortOf({{10, 0}, {20, 1}, {20, 1}, {10, 0}, {10, 0}, {20, 1}})),
               ElementsAre(HasSubstr("not independent of each other")));
 }
 

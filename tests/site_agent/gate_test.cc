@@ -15,7 +15,7 @@ using ::testing::HasSubstr;
 using testing::StatusIs;
 using testing::StudyAtSite;
 
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+constexpr double kGateNan = std::numeric_limits<double>::quiet_NaN();
 
 TEST(GateTest, CheckApproved_NotApproved) {
   EXPECT_THAT(CheckApproved("s", "abc", std::nullopt),
@@ -148,7 +148,7 @@ TEST_F(MissingTest, CheckMissing_NeedsApprovalByName) {
 }
 
 TEST_F(MissingTest, CheckMissing_DifferenceOfFewPeople) {
-  rows_[0].values[1] = kNan;
+  rows_[0].values[1] = kGateNan;
   EXPECT_THAT(Check(v1::ALLOW_MISSING_YES),
               StatusIs(absl::StatusCode::kPermissionDenied,
                        AllOf(HasSubstr("'a/one'"), HasSubstr("'f0'"), HasSubstr("'f1'"), HasSubstr("differ in 1"),
@@ -157,26 +157,26 @@ TEST_F(MissingTest, CheckMissing_DifferenceOfFewPeople) {
 }
 
 TEST_F(MissingTest, CheckMissing_FourRefusedFiveAllowed) {
-  for (std::size_t i = 0; i < 4; ++i) rows_[i].values[2] = kNan;
+  for (std::size_t i = 0; i < 4; ++i) rows_[i].values[2] = kGateNan;
   EXPECT_THAT(Check(v1::ALLOW_MISSING_YES), StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr("differ in 4")));
-  rows_[4].values[2] = kNan;
+  rows_[4].values[2] = kGateNan;
   EXPECT_OK(Check(v1::ALLOW_MISSING_YES));
 }
 
 TEST_F(MissingTest, CheckMissing_BatchesCountApart) {
   // Three people in each of two batches are not six in one.
-  for (const std::size_t i : {0, 1, 2, 12, 13, 14}) rows_[i].values[2] = kNan;
+  for (const std::size_t i : {0, 1, 2, 12, 13, 14}) rows_[i].values[2] = kGateNan;
   EXPECT_THAT(Check(v1::ALLOW_MISSING_YES), StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr("differ in 3")));
 }
 
 TEST_F(MissingTest, CheckMissing_OnlyPeopleWhoAreEstimatedOn) {
-  rows_[0].values[1] = kNan;
+  rows_[0].values[1] = kGateNan;
   rows_[0].fit = false;
   EXPECT_OK(Check(v1::ALLOW_MISSING_YES));
 }
 
 TEST_F(MissingTest, CheckMissing_ApprovalOnlyNarrowsThePolicy) {
-  rows_[0].values[1] = kNan;
+  rows_[0].values[1] = kGateNan;
   policy_.set_missing(v1::MISSING_PERMISSION_ALLOW);
   EXPECT_THAT(Check(v1::ALLOW_MISSING_ANY_DIFFERENCE),
               StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr("'missing: any_difference' in policy.yaml")));

@@ -20,8 +20,8 @@ using testing::Row;
 using testing::StatusIs;
 using testing::StudyAtSite;
 
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-constexpr auto kDenied = absl::StatusCode::kPermissionDenied;
+constexpr double kRuleNan = std::numeric_limits<double>::quiet_NaN();
+constexpr auto kRuleDenied = absl::StatusCode::kPermissionDenied;
 
 const std::vector<Covariate> kSex = {{.name = "sex", .levels = {"F", "M"}}};
 const std::vector<std::string> kFeatureNames = {"f0", "f1"};
@@ -45,8 +45,8 @@ std::vector<BatchSurvey> Survey(const std::vector<Row>& rows, bool missing = fal
 TEST(PolicyRulesTest, StudyAndMethodRule_ListsAllowNothingByThemselves) {
   v1::SitePolicy policy = DefaultPolicy();
   const v1::StudyConfig study = MakeManifest().config();
-  EXPECT_THAT(StudyRule(policy, study).result, StatusIs(kDenied, AllOf(HasSubstr("study s"), HasSubstr("'studies'"))));
-  EXPECT_THAT(MethodRule(policy, "combat/1").result, StatusIs(kDenied, HasSubstr("'methods'")));
+  EXPECT_THAT(StudyRule(policy, study).result, StatusIs(kRuleDenied, AllOf(HasSubstr("study s"), HasSubstr("'studies'"))));
+  EXPECT_THAT(MethodRule(policy, "combat/1").result, StatusIs(kRuleDenied, HasSubstr("'methods'")));
   policy.add_studies("t*");
   policy.add_methods("combat/2");
   EXPECT_FALSE(StudyRule(policy, study).result.ok());
@@ -63,7 +63,7 @@ TEST(PolicyRulesTest, CovariatesRule_AlsoColumnsThatChooseWhom) {
   policy.add_covariates("age");
   EXPECT_OK(CovariatesRule(policy, study).result);
   (*study.mutable_method()->mutable_combat()->mutable_fit_on())["dx"] = "control";
-  EXPECT_THAT(CovariatesRule(policy, study).result, StatusIs(kDenied, HasSubstr("covariate dx:")));
+  EXPECT_THAT(CovariatesRule(policy, study).result, StatusIs(kRuleDenied, HasSubstr("covariate dx:")));
   policy.add_covariates("dx");
   EXPECT_OK(CovariatesRule(policy, study).result);
 }
@@ -72,7 +72,7 @@ TEST(PolicyRulesTest, FeaturesRule_EveryOne) {
   v1::SitePolicy policy = DefaultPolicy();
   EXPECT_FALSE(FeaturesRule(policy, kFeatureNames).result.ok());
   policy.add_features("f0");
-  EXPECT_THAT(FeaturesRule(policy, kFeatureNames).result, StatusIs(kDenied, HasSubstr("feature f1:")));
+  EXPECT_THAT(FeaturesRule(policy, kFeatureNames).result, StatusIs(kRuleDenied, HasSubstr("feature f1:")));
   policy.add_features("f*");
   EXPECT_OK(FeaturesRule(policy, kFeatureNames).result);
 }
@@ -80,7 +80,7 @@ TEST(PolicyRulesTest, FeaturesRule_EveryOne) {
 TEST(PolicyRulesTest, ReleaseRule_PooledIsTheStricter) {
   v1::SitePolicy policy = DefaultPolicy();
   v1::StudyConfig study = MakeManifest().config();
-  EXPECT_THAT(ReleaseRule(policy, study).result, StatusIs(kDenied, HasSubstr("release: per_batch")));
+  EXPECT_THAT(ReleaseRule(policy, study).result, StatusIs(kRuleDenied, HasSubstr("release: per_batch")));
   study.set_release(v1::RELEASE_POOLED);
   EXPECT_OK(ReleaseRule(policy, study).result);
   policy.set_release(v1::RELEASE_PER_BATCH);
@@ -92,11 +92,11 @@ TEST(PolicyRulesTest, ReleaseRule_PooledIsTheStricter) {
 TEST(PolicyRulesTest, SitesRule_FourUnderPooledThreeOtherwise) {
   v1::SitePolicy policy = DefaultPolicy();
   v1::Manifest manifest = MakeManifest();
-  EXPECT_THAT(SitesRule(policy, manifest).result, StatusIs(kDenied, HasSubstr("2 sites, fewer than the 3")));
+  EXPECT_THAT(SitesRule(policy, manifest).result, StatusIs(kRuleDenied, HasSubstr("2 sites, fewer than the 3")));
   manifest.add_roster()->set_site("c");
   EXPECT_OK(SitesRule(policy, manifest).result);
   manifest.mutable_config()->set_release(v1::RELEASE_POOLED);
-  EXPECT_THAT(SitesRule(policy, manifest).result, StatusIs(kDenied, HasSubstr("3 sites, fewer than the 4")));
+  EXPECT_THAT(SitesRule(policy, manifest).result, StatusIs(kRuleDenied, HasSubstr("3 sites, fewer than the 4")));
   manifest.add_roster()->set_site("d");
   EXPECT_OK(SitesRule(policy, manifest).result);
   policy.set_min_sites(5);
@@ -109,7 +109,7 @@ TEST(PolicyRulesTest, ReferenceBatchRule_OwnBatchUnderPooledByName) {
   v1::Approval approval;
   EXPECT_OK(ReferenceBatchRule(manifest, "a", approval).result) << "per_batch shows it to the coordinator anyway";
   manifest.mutable_config()->set_release(v1::RELEASE_POOLED);
-  EXPECT_THAT(ReferenceBatchRule(manifest, "a", approval).result, StatusIs(kDenied, HasSubstr("--allow-reference-batch")));
+  EXPECT_THAT(ReferenceBatchRule(manifest, "a", approval).result, StatusIs(kRuleDenied, HasSubstr("--allow-reference-batch")));
   EXPECT_OK(ReferenceBatchRule(manifest, "b", approval).result) << "not its own";
   approval.set_allow_reference_batch(true);
   EXPECT_OK(ReferenceBatchRule(manifest, "a", approval).result);
@@ -119,18 +119,18 @@ TEST(PolicyRulesTest, SubjectsRule_TenPassNineDoNot) {
   const v1::SitePolicy policy = DefaultPolicy();
   EXPECT_OK(SubjectsRule(policy, kFeatureNames, Survey(People(5, 5))).result);
   EXPECT_THAT(SubjectsRule(policy, kFeatureNames, Survey(People(5, 4))).result,
-              StatusIs(kDenied, AllOf(HasSubstr("'a/one' has 9"), HasSubstr("min_subjects"))));
+              StatusIs(kRuleDenied, AllOf(HasSubstr("'a/one' has 9"), HasSubstr("min_subjects"))));
 }
 
 TEST(PolicyRulesTest, SubjectsRule_EachFeatureAfterMasking) {
   const v1::SitePolicy policy = DefaultPolicy();
   std::vector<Row> rows = People(6, 6);
   const auto check = [&](std::size_t absent) {
-    for (std::size_t i = 0; i < rows.size(); ++i) rows[i].values[1] = i < absent ? kNan : 1;
+    for (std::size_t i = 0; i < rows.size(); ++i) rows[i].values[1] = i < absent ? kRuleNan : 1;
     return SubjectsRule(policy, kFeatureNames, Survey(rows, true)).result;
   };
   EXPECT_OK(check(2));
-  EXPECT_THAT(check(3), StatusIs(kDenied, AllOf(HasSubstr("only 9"), HasSubstr("'f1'"))));
+  EXPECT_THAT(check(3), StatusIs(kRuleDenied, AllOf(HasSubstr("only 9"), HasSubstr("'f1'"))));
   EXPECT_FALSE(check(11).ok());
   EXPECT_OK(check(12)) << "a feature that nobody has is left out by the method";
 }
@@ -143,7 +143,7 @@ TEST(PolicyRulesTest, CellsRule_FivePassFourDoNotNonePasses) {
   EXPECT_OK(check(5, 5));
   EXPECT_OK(check(12, 0));
   EXPECT_OK(check(0, 12));
-  EXPECT_THAT(check(12, 4), StatusIs(kDenied, AllOf(HasSubstr("'a/one'"), HasSubstr("only 4 of 16"), HasSubstr("sex: M"))));
+  EXPECT_THAT(check(12, 4), StatusIs(kRuleDenied, AllOf(HasSubstr("'a/one'"), HasSubstr("only 4 of 16"), HasSubstr("sex: M"))));
   EXPECT_FALSE(check(1, 12).ok());
 }
 
@@ -161,17 +161,17 @@ TEST(PolicyRulesTest, CellsRule_LackedByFew) {
     return CellsRule(policy, three, kFeatureNames, *SurveyPeople(three, 2, testing::MemoryCohort(rows), {})).result;
   };
   EXPECT_OK(check(6));
-  EXPECT_THAT(check(7), StatusIs(kDenied, AllOf(HasSubstr("have scan: x"), HasSubstr("have not scan: z"))));
+  EXPECT_THAT(check(7), StatusIs(kRuleDenied, AllOf(HasSubstr("have scan: x"), HasSubstr("have not scan: z"))));
 }
 
 TEST(PolicyRulesTest, CellsRule_AmongThoseWhoHaveAFeature) {
   // Six men, of whom two have f1: the product of f1 and sex would be about these two.
   const v1::SitePolicy policy = DefaultPolicy();
   std::vector<Row> rows = People(12, 6);
-  for (std::size_t i = 12; i < 16; ++i) rows[i].values[1] = kNan;
+  for (std::size_t i = 12; i < 16; ++i) rows[i].values[1] = kRuleNan;
   EXPECT_THAT(CellsRule(policy, kSex, kFeatureNames, Survey(rows, true)).result,
-              StatusIs(kDenied, AllOf(HasSubstr("only 2 of 14"), HasSubstr("'f1'"), HasSubstr("not sex: F"))));
-  for (std::size_t i = 16; i < 18; ++i) rows[i].values[1] = kNan;
+              StatusIs(kRuleDenied, AllOf(HasSubstr("only 2 of 14"), HasSubstr("'f1'"), HasSubstr("not sex: F"))));
+  for (std::size_t i = 16; i < 18; ++i) rows[i].values[1] = kRuleNan;
   EXPECT_OK(CellsRule(policy, kSex, kFeatureNames, Survey(rows, true)).result);
 }
 
@@ -185,7 +185,7 @@ TEST(PolicyRulesTest, ParametersRule_RatioAndMorePeopleThanParameters) {
   v1::SitePolicy policy = DefaultPolicy();
   const auto check = [&](int people) { return ParametersRule(policy, kSex, Survey(People(people, 0))).result; };
   EXPECT_OK(check(7));  // 2 parameters: 2 / 7 = 0.29
-  EXPECT_THAT(check(6), StatusIs(kDenied, AllOf(HasSubstr("'a/one' has 6 people"), HasSubstr("2 parameters"))));
+  EXPECT_THAT(check(6), StatusIs(kRuleDenied, AllOf(HasSubstr("'a/one' has 6 people"), HasSubstr("2 parameters"))));
   policy.set_max_param_ratio(1);
   EXPECT_OK(check(3));
   EXPECT_FALSE(check(2).ok()) << "as many people as parameters would be the data themselves";
@@ -193,9 +193,10 @@ TEST(PolicyRulesTest, ParametersRule_RatioAndMorePeopleThanParameters) {
 
 TEST(PolicyRulesTest, ParametersRule_OfTheFeatureThatFewestHave) {
   std::vector<Row> rows = People(10, 0);
-  for (std::size_t i = 0; i < 4; ++i) rows[i].values[1] = kNan;
+  for (std::size_t i = 0; i < 4; ++i) rows[i].values[1] = kRuleNan;
   EXPECT_OK(ParametersRule(DefaultPolicy(), kSex, Survey(rows)).result);
-  EXPECT_THAT(ParametersRule(DefaultPolicy(), kSex, Survey(rows, true)).result, StatusIs(kDenied, HasSubstr("6 people with")));
+  EXPECT_THAT(ParametersRule(DefaultPolicy(), kSex, Survey(rows, true)).result,
+              StatusIs(kRuleDenied, HasSubstr("6 people with")));
 }
 
 TEST(PolicyRulesTest, DominanceRule_OneValueThatMakesUpTheSum) {
@@ -206,7 +207,7 @@ TEST(PolicyRulesTest, DominanceRule_OneValueThatMakesUpTheSum) {
     return DominanceRule(policy, kFeatureNames, Survey(rows)).result;
   };
   EXPECT_OK(check(81));  // just nine tenths
-  EXPECT_THAT(check(82), StatusIs(kDenied, AllOf(HasSubstr("'a/one'"), HasSubstr("'f1'"))));
+  EXPECT_THAT(check(82), StatusIs(kRuleDenied, AllOf(HasSubstr("'a/one'"), HasSubstr("'f1'"))));
   EXPECT_FALSE(check(-82).ok());
   policy.set_permissive_test(true);
   EXPECT_OK(check(82));
@@ -239,7 +240,7 @@ TEST_P(GateAsksPolicy, Run_RefusesAndTellsTheCoordinatorOnlyThat) {
     broken += rule.result.ok() ? 0 : 1;
   }
   EXPECT_EQ(broken, 1);
-  EXPECT_THAT(at.Run(), StatusIs(kDenied, _));
+  EXPECT_THAT(at.Run(), StatusIs(kRuleDenied, _));
   EXPECT_TRUE(at.courier->submitted.empty());
   EXPECT_THAT(at.courier->reports, ElementsAre(v1::SITE_STATE_REFUSED_BY_POLICY));
   EXPECT_EQ(at.Kept("own-1.bundle"), "");

@@ -16,8 +16,8 @@ using testing::MemoryCohort;
 using testing::Row;
 using testing::StatusIs;
 
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-const std::vector<Covariate> kSex = {{.name = "sex", .levels = {"F", "M"}}};
+constexpr double kSurveyNan = std::numeric_limits<double>::quiet_NaN();
+const std::vector<Covariate> kSurveySex = {{.name = "sex", .levels = {"F", "M"}}};
 
 TEST(SurveyTest, SurveyPeople_CountsPeopleNotRows) {
   // a has two rows, once with each level; c is not estimated on.
@@ -25,7 +25,7 @@ TEST(SurveyTest, SurveyPeople_CountsPeopleNotRows) {
                              {.id = "a_2", .batch = "s/1", .covariates = {1}, .values = {1}, .person = "a"},
                              {.id = "b_1", .batch = "s/1", .covariates = {1}, .values = {1}, .person = "b"},
                              {.id = "c_1", .batch = "s/1", .covariates = {1}, .values = {1}, .fit = false, .person = "c"}});
-  ASSERT_OK_AND_ASSIGN(const auto batches, SurveyPeople(kSex, 1, cohort, {.ledger_key = "key"}));
+  ASSERT_OK_AND_ASSIGN(const auto batches, SurveyPeople(kSurveySex, 1, cohort, {.ledger_key = "key"}));
   ASSERT_EQ(batches.size(), 1u);
   EXPECT_EQ(batches[0].people, 2);
   EXPECT_EQ(batches[0].rows, 3);
@@ -45,10 +45,10 @@ TEST(SurveyTest, SurveyPeople_RowsOfOnePersonApart) {
 }
 
 TEST(SurveyTest, SurveyPeople_ByFeatureWhereValuesMayBeMissing) {
-  const MemoryCohort cohort({{.id = "a", .batch = "s/1", .covariates = {0}, .values = {1, kNan, kNan}},
-                             {.id = "b", .batch = "s/1", .covariates = {1}, .values = {1, 2, kNan}},
-                             {.id = "c", .batch = "s/1", .covariates = {1}, .values = {-5, 2, kNan}}});
-  ASSERT_OK_AND_ASSIGN(const auto batches, SurveyPeople(kSex, 3, cohort, {.missing = true}));
+  const MemoryCohort cohort({{.id = "a", .batch = "s/1", .covariates = {0}, .values = {1, kSurveyNan, kSurveyNan}},
+                             {.id = "b", .batch = "s/1", .covariates = {1}, .values = {1, 2, kSurveyNan}},
+                             {.id = "c", .batch = "s/1", .covariates = {1}, .values = {-5, 2, kSurveyNan}}});
+  ASSERT_OK_AND_ASSIGN(const auto batches, SurveyPeople(kSurveySex, 3, cohort, {.missing = true}));
   EXPECT_EQ(batches[0].present[0].people, 3);
   EXPECT_EQ(batches[0].present[1].people, 2);
   EXPECT_EQ(batches[0].present[2].people, 0);

@@ -10,7 +10,6 @@
 #include <utility>
 #include <vector>
 
-#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/parallel.h"
@@ -61,16 +60,7 @@ void NoteFlags(const StudyFacts& facts, const Summary& own, std::vector<std::str
 }
 
 // Features that one thread takes at a time.
-constexpr Index kTileFeatures = 4096;
-
-// Calls body(first, last) for each tile of `size` things.
-void ForEachTile(Index size, int threads, absl::FunctionRef<void(Index, Index)> body) {
-  const Index tiles = (size + kTileFeatures - 1) / kTileFeatures;
-  ParallelFor(static_cast<std::size_t>(tiles), threads, [&](std::size_t tile) {
-    const Index first = static_cast<Index>(tile) * kTileFeatures;
-    body(first, std::min(first + kTileFeatures, size));
-  });
-}
+constexpr Index kBatchTileFeatures = 4096;
 
 // The least of the numbers that several threads tell it.
 class Least {
@@ -199,7 +189,7 @@ absl::Status FitInto(const StudyFacts& facts, const Setup& setup, const Blocks& 
   Least flagged(setup.features);
   Least not_estimated(setup.features);
   std::atomic<Index> counted{0};
-  ForEachTile(setup.features, threads, [&](Index first, Index last) {
+  ParallelTiles(setup.features, kBatchTileFeatures, threads, [&](Index first, Index last) {
     Estimate(setup, common, own, first, last, estimated);
     const Eigen::MatrixXd constant = own.Columns("constant", first, last - first);
     const Eigen::MatrixXd empty = own.Columns(setup.missing ? "empty" : "constant", first, last - first);
@@ -270,7 +260,7 @@ absl::Status FitInto(const StudyFacts& facts, const Setup& setup, const Blocks& 
     }
   }
   Least no_scale(setup.features);
-  ForEachTile(setup.features, threads, [&](Index first, Index last) {
+  ParallelTiles(setup.features, kBatchTileFeatures, threads, [&](Index first, Index last) {
     for (Index f = first; f < last; ++f) {
       double& gamma = shrunk.gamma[static_cast<std::size_t>(f)];
       double& delta2 = shrunk.delta2[static_cast<std::size_t>(f)];
@@ -302,7 +292,7 @@ absl::StatusOr<BatchModel> FitBatch(const StudyFacts& facts, const Setup& setup,
   out.Mutable("n") = own["n"];
   auto adjusted = out.Mutable("adjusted");
   const auto status = common["status"];
-  ForEachTile(setup.features, threads, [&](Index first, Index last) {
+  ParallelTiles(setup.features, kBatchTileFeatures, threads, [&](Index first, Index last) {
     for (const char* name : {"alpha", "beta", "sigma"}) {
       out.Mutable(name).middleCols(first, last - first) = common[name].middleCols(first, last - first);
     }

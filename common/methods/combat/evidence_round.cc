@@ -19,7 +19,7 @@ namespace {
 using Eigen::Index;
 
 // Features whose moments of all batches are in memory at once.
-constexpr Index kTileFeatures = 2048;
+constexpr Index kEvidenceTileFeatures = 2048;
 
 // The sums of ScatterSums as blocks: the design's once, the features' per phase, in units of each feature's sigma, so that
 // their fixed point does not depend on the feature's unit.
@@ -153,10 +153,8 @@ Blocks EvidencePerBatch(const StudyFacts& facts, const Setup& setup, const Block
   const Eigen::ArrayXd x_centre = XCentre(setup, common, pooled);
   const Eigen::ArrayXd y_centre = YCentre(pooled);
   Blocks evidence = EmptyEvidence(facts, setup, common, /*scale_ratios=*/true, batches);
-  const Index tiles = (setup.features + kTileFeatures - 1) / kTileFeatures;
-  ParallelFor(static_cast<std::size_t>(tiles), threads, [&](std::size_t tile) {
-    const Index first = static_cast<Index>(tile) * kTileFeatures;
-    const Index count = std::min(kTileFeatures, setup.features - first);
+  ParallelTiles(setup.features, kEvidenceTileFeatures, threads, [&](Index first, Index last) {
+    const Index count = last - first;
     std::vector<Moments> before;
     std::vector<Moments> after;
     for (const auto& [batch, summary] : by_batch) {

@@ -19,7 +19,7 @@ using Eigen::Index;
 constexpr Index kMostNonparametricFeatures = 20000;
 
 // Features that are checked at a time.
-constexpr Index kTileFeatures = 8192;
+constexpr Index kCheckedFeatures = 8192;
 
 void AppendBlocks(const Setup& setup, const std::string& prefix, Form& form) {
   const Index p = setup.p;
@@ -151,8 +151,8 @@ absl::Status CheckFilledRoundOne(const Setup& setup, const Summary& summary) {
   }
   ATTUNE_RETURN_IF_ERROR(CheckBatchSize(setup, n));
   const auto check = [&](const char* name, const auto& allowed, const char* expected) {
-    for (Index first = 0; first < setup.features; first += kTileFeatures) {
-      const Eigen::MatrixXd tile = summary.Columns(name, first, std::min(kTileFeatures, setup.features - first));
+    for (Index first = 0; first < setup.features; first += kCheckedFeatures) {
+      const Eigen::MatrixXd tile = summary.Columns(name, first, std::min(kCheckedFeatures, setup.features - first));
       if (std::all_of(tile.data(), tile.data() + tile.size(), allowed)) continue;
       return absl::InvalidArgumentError(absl::StrCat("block '", name, "' holds other values than ", expected));
     }

@@ -68,7 +68,7 @@ absl::Status RankError(const StudyFacts& facts, const Setup& setup, const RankPr
 }
 
 // Features that one thread takes at a time.
-constexpr Index kTileFeatures = 8192;
+constexpr Index kFitTileFeatures = 8192;
 
 }  // namespace
 
@@ -189,11 +189,9 @@ absl::StatusOr<Blocks> FitPooledModel(const StudyFacts& facts, const Setup& setu
     std::copy(slopes, slopes + p, beta.data() + f * p);
     return FeatureStatus::kAdjusted;
   };
-  const Index tiles = (setup.features + kTileFeatures - 1) / kTileFeatures;
-  ParallelFor(static_cast<std::size_t>(tiles), threads, [&](std::size_t tile) {
+  ParallelTiles(setup.features, kFitTileFeatures, threads, [&](Index first, Index last) {
     std::vector<double> slopes(static_cast<std::size_t>(p));
-    const Index first = static_cast<Index>(tile) * kTileFeatures;
-    for (Index f = first; f < std::min(first + kTileFeatures, setup.features); ++f) {
+    for (Index f = first; f < last; ++f) {
       sigma(0, f) = 1;
       status(0, f) = static_cast<double>(fit(f, slopes.data()));
     }

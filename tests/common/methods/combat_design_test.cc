@@ -18,7 +18,7 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-constexpr auto kRefused = absl::StatusCode::kFailedPrecondition;
+constexpr auto kRefusedDesign = absl::StatusCode::kFailedPrecondition;
 
 TEST(Design_Confounded, NamesColumnAndBatchesUnderPerBatchOnly) {
   for (const v1::MissingValues missing : {v1::MISSING_VALUES_REFUSE, v1::MISSING_VALUES_ALLOW}) {
@@ -32,12 +32,12 @@ TEST(Design_Confounded, NamesColumnAndBatchesUnderPerBatchOnly) {
     study.facts.release = Release::kPerBatch;
     EXPECT_THAT(
         RunRows(CombatMethod(), study.facts, study.rows),
-        StatusIs(kRefused,
+        StatusIs(kRefusedDesign,
                  AllOf(HasSubstr("'sex[M]' does not vary within any batch"), HasSubstr("cannot be told from the batches'"),
                        HasSubstr("(site10/scanner0, site11/scanner0, site12/scanner0)"), Not(HasSubstr("'age'")))));
     study.facts.release = Release::kPooled;
     EXPECT_THAT(RunRows(CombatMethod(), study.facts, study.rows),
-                StatusIs(kRefused, AllOf(HasSubstr("'sex[M]' does not vary within any batch"), Not(HasSubstr("site1")))));
+                StatusIs(kRefusedDesign, AllOf(HasSubstr("'sex[M]' does not vary within any batch"), Not(HasSubstr("site1")))));
   }
 }
 
@@ -67,9 +67,10 @@ TEST(Design_Confounded, SumOfZeroOverTheBatches_IsNotTakenForVariation) {
         for (Row& row : study.rows) row.covariates.push_back((strength(row) - mean) / sd);
         study.facts.options = CombatOptionsOf([&](v1::CombatOptions& o) { o.set_missing(missing); });
         study.facts.release = release;
-        EXPECT_THAT(RunRows(CombatMethod(), study.facts, study.rows),
-                    StatusIs(kRefused, AllOf(HasSubstr("'tesla' does not vary within any batch"),
-                                             HasSubstr("cannot be told from the batches'"), Not(HasSubstr("everybody")))));
+        EXPECT_THAT(
+            RunRows(CombatMethod(), study.facts, study.rows),
+            StatusIs(kRefusedDesign, AllOf(HasSubstr("'tesla' does not vary within any batch"),
+                                           HasSubstr("cannot be told from the batches'"), Not(HasSubstr("everybody")))));
       }
     }
   }
@@ -82,7 +83,7 @@ TEST(Design_Constant, SaysThatItIsTheSameForEverybody) {
       study.facts.release = release;
       for (Row& row : study.rows) row.covariates[2] = level;
       EXPECT_THAT(RunRows(CombatMethod(), study.facts, study.rows),
-                  StatusIs(kRefused, AllOf(HasSubstr("'dx[patient]'"), HasSubstr("the same for everybody"))));
+                  StatusIs(kRefusedDesign, AllOf(HasSubstr("'dx[patient]'"), HasSubstr("the same for everybody"))));
     }
   }
 }
@@ -90,7 +91,7 @@ TEST(Design_Constant, SaysThatItIsTheSameForEverybody) {
 TEST(Design_Constant, LargeNumberWithoutVariation_IsNotTakenForVariation) {
   SyntheticStudy study = MakeSynthetic({.seed = 2});
   for (Row& row : study.rows) row.covariates[0] = 1234567.1;
-  EXPECT_THAT(RunRows(CombatMethod(), study.facts, study.rows), StatusIs(kRefused, HasSubstr("'age' does not vary")));
+  EXPECT_THAT(RunRows(CombatMethod(), study.facts, study.rows), StatusIs(kRefusedDesign, HasSubstr("'age' does not vary")));
 }
 
 TEST(Design_Collinear, NamesWhatDependsOnWhat) {
@@ -100,7 +101,7 @@ TEST(Design_Collinear, NamesWhatDependsOnWhat) {
     study.facts.covariates.push_back({"age_in_months", "months", {}});
     for (Row& row : study.rows) row.covariates.push_back(12 * row.covariates[0]);
     EXPECT_THAT(RunRows(CombatMethod(), study.facts, study.rows),
-                StatusIs(kRefused, HasSubstr("'age_in_months' is, within the batches, a linear combination of age.")));
+                StatusIs(kRefusedDesign, HasSubstr("'age_in_months' is, within the batches, a linear combination of age.")));
   }
 }
 
@@ -109,8 +110,9 @@ TEST(Design_Collinear, SumOfTwoColumns) {
   study.facts.covariates.push_back({"score", "", {}});
   for (Row& row : study.rows)
     row.covariates.push_back(2 * row.covariates[1] - 3 * row.covariates[3] + (row.batch < "site11" ? 5 : 0));
-  EXPECT_THAT(RunRows(CombatMethod(), study.facts, study.rows),
-              StatusIs(kRefused, HasSubstr("'score' is, within the batches, a linear combination of sex[M], dx[relative].")));
+  EXPECT_THAT(
+      RunRows(CombatMethod(), study.facts, study.rows),
+      StatusIs(kRefusedDesign, HasSubstr("'score' is, within the batches, a linear combination of sex[M], dx[relative].")));
 }
 
 TEST(Design_NearlyCollinear, IsAllowed) {
@@ -155,11 +157,12 @@ TEST(Design_RealCase, First12OfCmuAndOlin_DxIsConfounded) {
   }
   ASSERT_EQ(rows.size(), 24);
   EXPECT_THAT(RunRows(CombatMethod(), facts, rows),
-              StatusIs(kRefused, AllOf(HasSubstr("'dx[autism]' does not vary within any batch"),
-                                       HasSubstr("(CMU/all, OLIN/all)"), Not(HasSubstr("sex")))));
+              StatusIs(kRefusedDesign, AllOf(HasSubstr("'dx[autism]' does not vary within any batch"),
+                                             HasSubstr("(CMU/all, OLIN/all)"), Not(HasSubstr("sex")))));
   facts.release = Release::kPooled;
-  EXPECT_THAT(RunRows(CombatMethod(), facts, rows), StatusIs(kRefused, AllOf(HasSubstr("'dx[autism]' does not vary"),
-                                                                             Not(HasSubstr("CMU")), Not(HasSubstr("OLIN")))));
+  EXPECT_THAT(
+      RunRows(CombatMethod(), facts, rows),
+      StatusIs(kRefusedDesign, AllOf(HasSubstr("'dx[autism]' does not vary"), Not(HasSubstr("CMU")), Not(HasSubstr("OLIN")))));
   facts.covariates.pop_back();
   for (Row& row : rows) row.covariates.pop_back();
   EXPECT_OK(RunRows(CombatMethod(), facts, rows));

@@ -16,7 +16,7 @@ using ::testing::_;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+constexpr auto kInvalidFit = absl::StatusCode::kInvalidArgument;
 
 class CombatFit : public ::testing::Test {
  protected:
@@ -79,20 +79,20 @@ TEST_F(CombatFit, AnotherBatchsCorrection_DataLoss) {
 TEST_F(CombatFit, CorrectionWithoutThisBatch_InvalidArgument) {
   Correction bad = result_.correction;
   bad.by_batch.erase(batch_);
-  EXPECT_THAT(Fit(bad), StatusIs(kInvalid, HasSubstr("does not hold batch 'site11/scanner0'")));
+  EXPECT_THAT(Fit(bad), StatusIs(kInvalidFit, HasSubstr("does not hold batch 'site11/scanner0'")));
 }
 
 TEST_F(CombatFit, CorrectionThatCannotBeComputedWith_InvalidArgument) {
   Correction bad = result_.correction;
   bad.common.Mutable("sigma")(0, 3) = 0;
-  EXPECT_THAT(Fit(bad), StatusIs(kInvalid, HasSubstr("sigma of feature 3")));
+  EXPECT_THAT(Fit(bad), StatusIs(kInvalidFit, HasSubstr("sigma of feature 3")));
   bad = result_.correction;
   bad.common.Mutable("alpha")(0, 3) = std::nan("");
-  EXPECT_THAT(Fit(bad), StatusIs(kInvalid, HasSubstr("'alpha'")));
+  EXPECT_THAT(Fit(bad), StatusIs(kInvalidFit, HasSubstr("'alpha'")));
   for (const double status : {-1.0, 0.5, 5.0, 1e300}) {
     bad = result_.correction;
     bad.common.Mutable("status")(0, 3) = status;
-    EXPECT_THAT(Fit(bad), StatusIs(kInvalid, HasSubstr("status of feature 3")));
+    EXPECT_THAT(Fit(bad), StatusIs(kInvalidFit, HasSubstr("status of feature 3")));
   }
 }
 
@@ -103,7 +103,7 @@ TEST_F(CombatFit, AdjustsWhatThisBatchFlagged_InvalidArgument) {
   for (const char* block : {"y_sum", "yy"}) own.Mutable(block)(0, 3) = 0;
   own.Mutable("xy").col(3).setZero();
   EXPECT_THAT(CombatMethod().Fit(study_.facts, result_.correction, batch_, own),
-              StatusIs(kInvalid, AllOf(HasSubstr("site11/scanner0"), HasSubstr("feature3"))));
+              StatusIs(kInvalidFit, AllOf(HasSubstr("site11/scanner0"), HasSubstr("feature3"))));
 }
 
 TEST_F(CombatFit, Next_AnswersThatNoBatchCanGive) {
@@ -117,11 +117,11 @@ TEST_F(CombatFit, Next_AnswersThatNoBatchCanGive) {
   };
   const auto named = [](const char* words) { return AllOf(HasSubstr("site11/scanner0"), HasSubstr(words)); };
   EXPECT_OK(next([](Summary&) {}));
-  EXPECT_THAT(next([](Summary& s) { s.Mutable("n")(0, 0) += 0.5; }), StatusIs(kInvalid, named("whole number")));
-  EXPECT_THAT(next([](Summary& s) { s.Mutable("n")(0, 0) = -3; }), StatusIs(kInvalid, named("'n'")));
-  EXPECT_THAT(next([](Summary& s) { s.Mutable("constant")(0, 2) = 2; }), StatusIs(kInvalid, named("'constant'")));
-  EXPECT_THAT(next([](Summary& s) { s.Mutable("yy")(0, 2) = -1; }), StatusIs(kInvalid, named("'yy'")));
-  EXPECT_THAT(next([](Summary& s) { s.Mutable("xx")(0, 0) = -1; }), StatusIs(kInvalid, named("'xx'")));
+  EXPECT_THAT(next([](Summary& s) { s.Mutable("n")(0, 0) += 0.5; }), StatusIs(kInvalidFit, named("whole number")));
+  EXPECT_THAT(next([](Summary& s) { s.Mutable("n")(0, 0) = -3; }), StatusIs(kInvalidFit, named("'n'")));
+  EXPECT_THAT(next([](Summary& s) { s.Mutable("constant")(0, 2) = 2; }), StatusIs(kInvalidFit, named("'constant'")));
+  EXPECT_THAT(next([](Summary& s) { s.Mutable("yy")(0, 2) = -1; }), StatusIs(kInvalidFit, named("'yy'")));
+  EXPECT_THAT(next([](Summary& s) { s.Mutable("xx")(0, 0) = -1; }), StatusIs(kInvalidFit, named("'xx'")));
   EXPECT_THAT(next([](Summary& s) { s.Mutable("n")(0, 0) = 9; }),
               StatusIs(absl::StatusCode::kFailedPrecondition, named("min_batch_size 10")));
 }
@@ -129,9 +129,9 @@ TEST_F(CombatFit, Next_AnswersThatNoBatchCanGive) {
 TEST_F(CombatFit, OtherForms_InvalidArgument) {
   Correction bad = result_.correction;
   bad.common = Blocks::Zero({{"alpha", BlockKind::kSum, 1, 12}});
-  EXPECT_THAT(Fit(bad), StatusIs(kInvalid, HasSubstr("the correction: block 0")));
+  EXPECT_THAT(Fit(bad), StatusIs(kInvalidFit, HasSubstr("the correction: block 0")));
   EXPECT_THAT(CombatMethod().Fit(study_.facts, result_.correction, batch_, Summary()),
-              StatusIs(kInvalid, HasSubstr("own form")));
+              StatusIs(kInvalidFit, HasSubstr("own form")));
 }
 
 TEST_F(CombatFit, EstimatesThatDoNotConverge_NamesTheBatch) {
@@ -195,12 +195,12 @@ TEST_F(CombatFit, Apply_SizeMismatch_InvalidArgument) {
   EXPECT_OK(CombatMethod().Apply(model, AsSubject(row), out));
   Row fewer = row;
   fewer.values.pop_back();
-  EXPECT_THAT(CombatMethod().Apply(model, AsSubject(fewer), out), StatusIs(kInvalid, HasSubstr("11 features")));
+  EXPECT_THAT(CombatMethod().Apply(model, AsSubject(fewer), out), StatusIs(kInvalidFit, HasSubstr("11 features")));
   Row more = row;
   more.covariates.push_back(1);
-  EXPECT_THAT(CombatMethod().Apply(model, AsSubject(more), out), StatusIs(kInvalid, HasSubstr("5")));
+  EXPECT_THAT(CombatMethod().Apply(model, AsSubject(more), out), StatusIs(kInvalidFit, HasSubstr("5")));
   out.resize(13);
-  EXPECT_THAT(CombatMethod().Apply(model, AsSubject(row), out), StatusIs(kInvalid, _));
+  EXPECT_THAT(CombatMethod().Apply(model, AsSubject(row), out), StatusIs(kInvalidFit, _));
 }
 
 TEST_F(CombatFit, Apply_DamagedModel_InvalidArgument) {
@@ -211,17 +211,17 @@ TEST_F(CombatFit, Apply_DamagedModel_InvalidArgument) {
     Form form = model.parameters.form();
     std::erase(form, gone);
     BatchModel damaged{batch_, Blocks::Zero(form), {}};
-    EXPECT_THAT(CombatMethod().Apply(damaged, subject, out), StatusIs(kInvalid, HasSubstr(gone.name)));
+    EXPECT_THAT(CombatMethod().Apply(damaged, subject, out), StatusIs(kInvalidFit, HasSubstr(gone.name)));
     form = model.parameters.form();
     for (BlockSpec& spec : form) spec.cols += spec.name == gone.name ? 1 : 0;
     damaged.parameters = Blocks::Zero(form);
-    EXPECT_THAT(CombatMethod().Apply(damaged, subject, out), StatusIs(kInvalid, HasSubstr(gone.name)));
+    EXPECT_THAT(CombatMethod().Apply(damaged, subject, out), StatusIs(kInvalidFit, HasSubstr(gone.name)));
   }
   for (const char* block : {"sigma", "delta2"}) {
     for (const double value : {0.0, -1.0}) {
       BatchModel damaged = model;
       damaged.parameters.Mutable(block)(0, 7) = value;
-      EXPECT_THAT(CombatMethod().Apply(damaged, subject, out), StatusIs(kInvalid, HasSubstr("feature number 8")));
+      EXPECT_THAT(CombatMethod().Apply(damaged, subject, out), StatusIs(kInvalidFit, HasSubstr("feature number 8")));
     }
   }
 }

@@ -10,12 +10,12 @@
 namespace attune::aggregation {
 namespace {
 
-constexpr std::size_t kWords = 2 * kChunkWords + 77;
+constexpr std::size_t kThreadWords = 2 * kChunkWords + 77;
 
 TEST(AggregationThreads, Masker_OrderChunksAndThreadsDoNotMatter) {
   Attempt attempt(3);
   attempt.Keys(attempt.Sites()).Shares(attempt.Sites());
-  const std::vector<Word> plain = RandomWords(kWords, 5);
+  const std::vector<Word> plain = RandomWords(kThreadWords, 5);
   const std::vector<Word> whole = attempt.Masked("site-b", plain);
   const auto masker =
       Masker::Create(attempt.terms, "site-b", attempt.secrets["site-b"], attempt.key_roster, attempt.for_site["site-b"]);
@@ -24,7 +24,7 @@ TEST(AggregationThreads, Masker_OrderChunksAndThreadsDoNotMatter) {
     std::vector<Word> words = plain;
     ParallelFor(3, threads, [&](std::size_t i) {
       const std::size_t first = (2 - i) * kChunkWords;
-      masker->AddMasks(first, {words.data() + first, std::min(kChunkWords, kWords - first)});
+      masker->AddMasks(first, {words.data() + first, std::min(kChunkWords, kThreadWords - first)});
     });
     EXPECT_TRUE(words == whole) << threads;
   }
@@ -36,11 +36,11 @@ TEST(AggregationThreads, Unmasker_OrderChunksAndThreadsDoNotMatter) {
   attempt.Keys(attempt.Sites()).Shares(attempt.Sites()).Consistency(attempt.Sites()).Unmask(attempt.Sites());
   const auto unmasker = Unmasker::Create(attempt.terms, attempt.key_roster, attempt.survivors, attempt.unmaskings);
   ASSERT_OK(unmasker);
-  std::vector<Word> whole(kWords), words(kWords);
-  unmasker->RemoveMasks(0, {whole.data(), kWords});
+  std::vector<Word> whole(kThreadWords), words(kThreadWords);
+  unmasker->RemoveMasks(0, {whole.data(), kThreadWords});
   ParallelFor(3, 3, [&](std::size_t i) {
     const std::size_t first = i * kChunkWords;
-    unmasker->RemoveMasks(first, {words.data() + first, std::min(kChunkWords, kWords - first)});
+    unmasker->RemoveMasks(first, {words.data() + first, std::min(kChunkWords, kThreadWords - first)});
   });
   EXPECT_TRUE(words == whole);
 }

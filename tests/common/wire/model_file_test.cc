@@ -17,7 +17,7 @@ using ::attune::testing::StatusIs;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-v1::ModelFile Good() {
+v1::ModelFile GoodModelFile() {
   v1::Manifest manifest;
   manifest.mutable_config()->set_study("s");
   manifest.mutable_config()->mutable_method()->mutable_combat();
@@ -42,7 +42,7 @@ v1::ModelFile Good() {
 
 TEST(ModelFile, RoundTrip_ThroughJson) {
   v1::ModelFile file;
-  ASSERT_OK(FromJson(ToJson(Good()), "model.json", &file));
+  ASSERT_OK(FromJson(ToJson(GoodModelFile()), "model.json", &file));
   EXPECT_EQ(file.study(), "s");
   EXPECT_EQ(file.manifest_sha256(), "digest");
   EXPECT_THAT(file.design_columns(), ElementsAre("sex[M]"));
@@ -85,7 +85,7 @@ TEST(ModelFile, Models_Refuses) {
       {[&](File& f) { beta(f)->set_values(0, std::numeric_limits<double>::infinity()); }, "not finite"},
   };
   for (const auto& [change, message] : cases) {
-    v1::ModelFile file = Good();
+    v1::ModelFile file = GoodModelFile();
     change(file);
     EXPECT_THAT(ModelsOf(file), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(message)));
   }

@@ -19,6 +19,20 @@ TEST(ParallelFor, CallsEachOnce) {
   }
 }
 
+TEST(ParallelTiles, CoverEachOnce) {
+  for (const int threads : {1, 3}) {
+    for (const std::ptrdiff_t size : {0, 1, 4, 7, 8, 100}) {
+      std::vector<int> covered(static_cast<std::size_t>(size), 0);
+      ParallelTiles(size, 4, threads, [&](std::ptrdiff_t first, std::ptrdiff_t last) {
+        EXPECT_EQ(first % 4, 0);
+        EXPECT_LE(last, first + 4);
+        for (std::ptrdiff_t i = first; i < last; ++i) ++covered[static_cast<std::size_t>(i)];
+      });
+      EXPECT_EQ(covered, std::vector<int>(covered.size(), 1)) << size << " in " << threads << " threads";
+    }
+  }
+}
+
 TEST(ParallelFor, AllDoneWhenItReturns) {
   std::atomic<int> done{0};
   ParallelFor(64, 8, [&](std::size_t) { ++done; });

@@ -23,12 +23,13 @@ demo: build
 test: setup
 	deploy/test.sh $(JOBS)
 
-# Ratios against a reference measured in the same run.
+# Ratios against a reference measured in the same run. BENCH_IMAGES: a folder of real images (tests/bench/voxels.sh).
 bench: setup
 	cmake --preset release -DATTUNE_BUILD_BENCHMARKS=ON
-	cmake --build --preset release --parallel $(JOBS) --target attune_bench attune_coordinator_bench
+	cmake --build --preset release --parallel $(JOBS)
 	mkdir -p build/bench
 	TMPDIR=$(CURDIR)/build/bench tests/bench/run.sh build/release/bin
+	TMPDIR=$(CURDIR)/build/bench tests/bench/voxels.sh build/release/bin $(BENCH_IMAGES)
 
 # Every parser and message that comes from outside, FUZZ_SECONDS each, by libFuzzer.
 fuzz: setup

@@ -9,6 +9,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
 #include "attune/v1/coordinator.pb.h"
 #include "attune/v1/folder.pb.h"
@@ -324,9 +325,12 @@ absl::Status Consortium::Run() {
     arguments.insert(arguments.end(), {options_.study, "--yes", "--allow-missing-any-difference", "--allow-reference-batch"});
     ATTUNE_RETURN_IF_ERROR(RunOnce(site, "attune-site", arguments));
   }
+  const auto start = std::chrono::steady_clock::now();
   ATTUNE_RETURN_IF_ERROR(RunSites());
   ATTUNE_RETURN_IF_ERROR(
       AwaitJournal("taken in all reports", [](const StudyStatus& status) { return status.state == v1::STUDY_STATE_COMPLETE; }));
+  options_.tell(
+      absl::StrFormat("the study ran for %.2f s, from the first site's start to the last one's report", SecondsSince(start)));
   coordinator_->process.Stop();
   coordinator_.reset();
   for (const auto& [name, point] : options_.crash_at) {

@@ -2,9 +2,9 @@
 //
 // ComBat on images as arithmetic alone: no reading, no network. voxels.sh runs it, and R's sva on the same matrix.
 //
-//   attune_voxel_bench raw MASK OUT IMAGE...        the voxels of images as one file of doubles, image after image
-//   attune_voxel_bench study [RAW SUBJECTS]         the phases of a study, by threads and by features; a made-up matrix without
-//   RAW attune_voxel_bench memory                       private memory of a site's pass, by subjects
+//   attune_voxel_bench raw MASK OUT IMAGE...   the voxels of images as one file of doubles, image after image
+//   attune_voxel_bench study [RAW SUBJECTS]    the phases of a study, by threads and by features; without RAW a made-up matrix
+//   attune_voxel_bench memory                  private memory of a site's pass, by subjects
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -325,7 +325,7 @@ int Raw(int argc, char** argv) {
   std::vector<double> values(mask.voxels());
   for (int i = 4; i < argc; ++i) {
     if (absl::Status status = ReadNifti(argv[i], &mask.grid(), &image); !status.ok()) Fail(status);
-    Gather(image, mask.indices(), values);
+    Gather(image, mask.runs(), values);
     out.write(reinterpret_cast<const char*>(values.data()), static_cast<std::streamsize>(values.size() * sizeof(double)));
   }
   if (!out.flush()) Fail(absl::InternalError(absl::StrCat("cannot write '", argv[3], "'")));

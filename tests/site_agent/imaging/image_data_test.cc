@@ -18,7 +18,7 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using testing::StatusIs;
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+constexpr auto kInvalidImage = absl::StatusCode::kInvalidArgument;
 
 class ImageDataTest : public ::testing::Test {
  protected:
@@ -70,7 +70,7 @@ TEST_F(ImageDataTest, Open_AnotherMaskThanTheStudys) {
   file.seekp(148);
   file << "another";
   file.close();
-  EXPECT_THAT(Open().status(), StatusIs(kInvalid, AllOf(HasSubstr("not the study's"), HasSubstr(right))));
+  EXPECT_THAT(Open().status(), StatusIs(kInvalidImage, AllOf(HasSubstr("not the study's"), HasSubstr(right))));
 }
 
 TEST_F(ImageDataTest, ForEach_ImageChangedSince) {
@@ -85,12 +85,12 @@ TEST_F(ImageDataTest, ForEach_ImageChangedSince) {
 TEST_F(ImageDataTest, Open_OneImageForTwoPeople) {
   std::ofstream(site_.participants())
       << "participant_id\tage\timage\na\t30\tsub-001_desc-gm_T1w.nii\nb\t31\tsub-001_desc-gm_T1w.nii\n";
-  EXPECT_THAT(Open().status(), StatusIs(kInvalid, AllOf(HasSubstr("participants.tsv:3"), HasSubstr("line 2"))));
+  EXPECT_THAT(Open().status(), StatusIs(kInvalidImage, AllOf(HasSubstr("participants.tsv:3"), HasSubstr("line 2"))));
 }
 
 TEST_F(ImageDataTest, Open_ImageOutsideItsFolder) {
   std::ofstream(site_.participants()) << "participant_id\tage\timage\na\t30\t../mask.nii\n";
-  EXPECT_THAT(Open().status(), StatusIs(kInvalid, AllOf(HasSubstr("participants.tsv:2"), HasSubstr("folder of images"))));
+  EXPECT_THAT(Open().status(), StatusIs(kInvalidImage, AllOf(HasSubstr("participants.tsv:2"), HasSubstr("folder of images"))));
 }
 
 }  // namespace

@@ -11,7 +11,6 @@ namespace attune::testing {
 namespace {
 
 using ::testing::HasSubstr;
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 
 TEST_F(NiftiFiles, Mask_RunsAreTheVoxelsThatAreNotZero) {
   NiftiBytes bytes(1, false);

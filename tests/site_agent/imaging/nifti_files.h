@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "common/base/files.h"
 #include "site_agent/imaging/nifti.h"
 #include "tests/support/status_matchers.h"
@@ -23,6 +24,7 @@ namespace attune::testing {
 
 inline constexpr std::int64_t kSize[3] = {3, 4, 2};
 inline constexpr std::size_t kVoxels = 24;
+inline constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;  // exit code 3, as for all data of a site
 
 // A file under construction, in this or the other byte order.
 class NiftiBytes {

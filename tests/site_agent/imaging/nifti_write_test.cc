@@ -13,7 +13,6 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;  // exit code 3, as for all data of a site
 
 class NiftiWrite : public NiftiFiles {
  protected:

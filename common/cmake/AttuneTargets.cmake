@@ -62,6 +62,8 @@ function(attune_test)
     set(TEST_TIMEOUT 300)
   endif()
   add_executable(${TEST_NAME} ${TEST_SRCS})
+  # Also in a unity build file by file: one unit of several files of tests takes longer and more memory than they do alone.
+  set_target_properties(${TEST_NAME} PROPERTIES UNITY_BUILD OFF)
   target_include_directories(${TEST_NAME} PRIVATE ${ATTUNE_ROOT})
   target_link_libraries(${TEST_NAME} PRIVATE attune_flags ${TEST_DEPS} GTest::gmock GTest::gtest_main)
   if(threads IN_LIST TEST_LABELS)

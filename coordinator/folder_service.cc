@@ -24,6 +24,7 @@
 #include "absl/strings/strip.h"
 #include "common/base/digest.h"
 #include "common/base/files.h"
+#include "common/base/mapped_file.h"
 #include "common/base/status.h"
 #include "common/base/text.h"
 #include "common/security/signature.h"

@@ -15,7 +15,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "common/base/files.h"
+#include "common/base/mapped_file.h"
 #include "common/base/scratch_array.h"
 
 namespace attune {

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/digest.h"
 #include "common/base/files.h"
+#include "common/base/mapped_file.h"
 #include "common/base/status.h"
 #include "common/wire/canonical.h"
 #include "common/wire/names.h"

@@ -16,6 +16,7 @@
 #include "absl/strings/string_view.h"
 #include "attune/v1/study.pb.h"
 #include "common/base/files.h"
+#include "common/base/mapped_file.h"
 #include "common/kernel/blocks.h"
 #include "common/wire/bundle.h"
 

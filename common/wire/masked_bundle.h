@@ -13,6 +13,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "common/base/files.h"
+#include "common/base/mapped_file.h"
 #include "common/base/word128.h"
 #include "common/kernel/blocks.h"
 #include "common/wire/bundle.h"

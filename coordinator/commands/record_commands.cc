@@ -16,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "attune/v1/outputs.pb.h"
 #include "common/base/files.h"
+#include "common/base/mapped_file.h"
 #include "common/base/status.h"
 #include "common/methods/registry.h"
 #include "common/wire/json.h"

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/files.h"
+#include "common/base/mapped_file.h"
 #include "common/base/status.h"
 #include "site_agent/commands/command.h"
 #include "site_agent/gate.h"

@@ -20,6 +20,7 @@
 #include "common/base/crash_point.h"
 #include "common/base/digest.h"
 #include "common/base/files.h"
+#include "common/base/mapped_file.h"
 #include "common/base/parallel.h"
 #include "common/base/status.h"
 #include "common/base/version.h"

@@ -26,6 +26,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/files.h"
+#include "common/base/mapped_file.h"
 #include "common/base/parallel.h"
 #include "common/base/status.h"
 #include "common/kernel/fold.h"

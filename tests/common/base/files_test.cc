@@ -9,6 +9,7 @@
 #include <filesystem>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/mapped_file.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_folder.h"
 

@@ -78,12 +78,16 @@ TEST(Coordinator, ExampleStudyFile_IsGood) {
 TEST(Coordinator, Estimate_FromAnswerFiles_GivesTheSitesModels) {
   const TempFolder temp;
   const std::string work = Out() + "/work";
-  std::vector<std::string> arguments = {"estimate", "--manifest", work + "/export/manifest.bin", "--out", temp / "out"};
+  const ProgramResult exported =
+      RunProgram("attune-coordinator", {"--dir", Out() + "/coordinator", "export", "demo", "--out", temp / "export"});
+  ASSERT_EQ(exported.exit_code, 0) << exported.output;
+  const std::string manifest = temp / "export/manifest.bin";
+  std::vector<std::string> arguments = {"estimate", "--manifest", manifest, "--out", temp / "out"};
   for (const char* site : {"aachen", "bergen", "cardiff", "davos"}) {
     // What `attune-site answer` writes, from each site's own folder.
     const std::string answer = temp / (std::string(site) + ".answer");
-    const ProgramResult made = RunProgram("attune-site", {"--dir", absl::StrCat(work, "/sites/", site), "answer", "--manifest",
-                                                          work + "/export/manifest.bin", "--out", answer});
+    const ProgramResult made = RunProgram(
+        "attune-site", {"--dir", absl::StrCat(work, "/sites/", site), "answer", "--manifest", manifest, "--out", answer});
     ASSERT_EQ(made.exit_code, 0) << made.output;
     arguments.push_back(answer);
   }

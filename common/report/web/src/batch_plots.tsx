@@ -548,7 +548,7 @@ export function PriorFit({ model, batches }: Props) {
     const curve = Array.from({ length: 121 }, (_, i) => low + ((high - low) * i) / 120).map((x) => [x, density(x)]);
     return frame(
       t,
-      { type: 'value', name: `Estimate ${symbol}`, min: low, max: high, axisLabel: { color: t.text, formatter: (v: number) => String(+v.toPrecision(3)) } },
+      { type: 'value', name: `Estimate ${symbol}`, min: low, max: high, axisLabel: { color: t.text, showMinLabel: false, showMaxLabel: false, formatter: (v: number) => String(+v.toPrecision(3)) } },
       { type: 'value', name: 'Density', min: 0 },
       {
         tooltip: {

@@ -100,8 +100,8 @@ std::vector<BatchFeature> BatchesOfFeature(const ReportInput& input, const comba
                                 Eigen::ArrayXd::Constant(1, entry("delta2")),
                                 Eigen::ArrayXd::Constant(1, batch == setup.reference ? 0 : 1)};
     const Moments after = AfterCorrection(before, applied);
-    out.push_back({entry("gamma_hat"), entry("gamma"), entry("delta2_hat"), entry("delta2"), before.y_mean[0],
-                   after.y_mean[0]});
+    out.push_back(
+        {entry("gamma_hat"), entry("gamma"), entry("delta2_hat"), entry("delta2"), before.y_mean[0], after.y_mean[0]});
     const double n = before.count[0];
     count += n;
     sum_before += n * before.y_mean[0];

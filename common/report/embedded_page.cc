@@ -3,14 +3,15 @@
 
 #include <cstddef>
 
-// The assembler takes the file in as it is: a compiler would take minutes over it as a list of numbers. ATTUNE_PAGE_FILE is set by
-// CMakeLists.txt, to an empty file where there is no page.
+// The assembler takes the file in as it is: a compiler would take minutes over it as a list of numbers. ATTUNE_PAGE_FILE is set
+// by CMakeLists.txt, to an empty file where there is no page.
 __asm__(
     ".section .rodata\n"
     ".global attune_report_page\n"
     ".global attune_report_page_end\n"
     "attune_report_page:\n"
-    ".incbin \"" ATTUNE_PAGE_FILE "\"\n"
+    ".incbin \"" ATTUNE_PAGE_FILE
+    "\"\n"
     "attune_report_page_end:\n"
     ".byte 0\n"
     ".previous\n");

@@ -96,9 +96,8 @@ std::vector<Index> FigureReader::Ranked(const std::string& phase) const {
   // With the same degrees of freedom p falls as F grows, and no tail is needed.
   std::vector<double> key(static_cast<std::size_t>(features_));
   for (const Index f : ranked) key[static_cast<std::size_t>(f)] = same ? F(phase, f) : NegLog10P(phase, f);
-  std::stable_sort(ranked.begin(), ranked.end(), [&](Index a, Index b) {
-    return key[static_cast<std::size_t>(a)] > key[static_cast<std::size_t>(b)];
-  });
+  std::stable_sort(ranked.begin(), ranked.end(),
+                   [&](Index a, Index b) { return key[static_cast<std::size_t>(a)] > key[static_cast<std::size_t>(b)]; });
   return ranked;
 }
 

@@ -138,9 +138,10 @@ void OnBatches(const ReportInput& input, const combat::Setup& setup, const v1::B
                  "Read figures of these batches with care; merge batches of the same scanner, or have more subjects.");
   }
   if (const auto few = BatchesBetween(batches, kFewSubjects, kComfortableSubjects); !few.empty()) {
-    findings.Add(v1::FINDING_SEVERITY_INFO, "few_subjects_note",
-                 absl::StrCat(Counted(few.size(), "batch has", "batches have"), " fewer than ", kComfortableSubjects, " subjects"),
-                 absl::StrCat("Enough to go on with, but not many: ", JoinSome(few, kMostNamed), "."));
+    findings.Add(
+        v1::FINDING_SEVERITY_INFO, "few_subjects_note",
+        absl::StrCat(Counted(few.size(), "batch has", "batches have"), " fewer than ", kComfortableSubjects, " subjects"),
+        absl::StrCat("Enough to go on with, but not many: ", JoinSome(few, kMostNamed), "."));
   }
   if (batches.batches_size() > 1 && most > kUnequalBatches * least) {
     char ratio[64];
@@ -166,30 +167,33 @@ void OnEffect(const ReportInput& input, const FigureReader& reader, const Eviden
       names.push_back(input.facts.features[static_cast<std::size_t>(f)]);
     }
     const std::string more = after > names.size() ? absl::StrCat(" and ", WithCommas(after - names.size()), " more") : "";
-    findings.Add(v1::FINDING_SEVERITY_WARNING, "batch_effect_remains",
-                 absl::StrCat(Counted(after, "feature", "features"), " still affected by batch"),
-                 absl::StrCat("Of ", WithCommas(tested), " tested features ", WithCommas(before), " had a batch effect before and ",
-                              WithCommas(after), " have one after (F test, false discovery rate 0.05): ",
-                              JoinSome(names, kMostNamed), more, "."),
-                 "Empirical Bayes leaves a part of an effect that few features share; prior: none does not. Look at these features.");
+    findings.Add(
+        v1::FINDING_SEVERITY_WARNING, "batch_effect_remains",
+        absl::StrCat(Counted(after, "feature", "features"), " still affected by batch"),
+        absl::StrCat("Of ", WithCommas(tested), " tested features ", WithCommas(before), " had a batch effect before and ",
+                     WithCommas(after), " have one after (F test, false discovery rate 0.05): ", JoinSome(names, kMostNamed),
+                     more, "."),
+        "Empirical Bayes leaves a part of an effect that few features share; prior: none does not. Look at these features.");
   } else {
     findings.Add(v1::FINDING_SEVERITY_OK, "batch_effect_removed", "No feature has a batch effect after",
                  absl::StrCat("Of ", WithCommas(tested), " tested features ", WithCommas(before),
                               " had one before (F test, false discovery rate 0.05).", kOptimistic));
   }
   if (before == 0) {
-    findings.Add(v1::FINDING_SEVERITY_INFO, "no_batch_effect_before", "No feature had a batch effect before",
-                 "There was nothing of this kind to remove; harmonization can only add noise to means, though spreads may differ.",
-                 "Think about whether these data need harmonization.");
+    findings.Add(
+        v1::FINDING_SEVERITY_INFO, "no_batch_effect_before", "No feature had a batch effect before",
+        "There was nothing of this kind to remove; harmonization can only add noise to means, though spreads may differ.",
+        "Think about whether these data need harmonization.");
   }
   if (summary.after.median_scale_ratio.has_value()) {
     char text[128];
-    std::snprintf(text, sizeof(text), "The median scale ratio is %.3f before and %.3f after.", *summary.before.median_scale_ratio,
-                  *summary.after.median_scale_ratio);
+    std::snprintf(text, sizeof(text), "The median scale ratio is %.3f before and %.3f after.",
+                  *summary.before.median_scale_ratio, *summary.after.median_scale_ratio);
     if (*summary.after.median_scale_ratio > kScaleRatioAfter) {
       findings.Add(v1::FINDING_SEVERITY_WARNING, "scales_differ", "Batches still differ in spread", text,
-                   input.config.method().combat().mean_only() ? "mean_only leaves spreads as they are: leave it out."
-                                                              : "Look at the plot of scale ratios for the features that it is of.");
+                   input.config.method().combat().mean_only()
+                       ? "mean_only leaves spreads as they are: leave it out."
+                       : "Look at the plot of scale ratios for the features that it is of.");
     } else {
       findings.Add(v1::FINDING_SEVERITY_OK, "scales_alike", "Batches spread alike after", absl::StrCat(text, kOptimistic));
     }
@@ -205,13 +209,13 @@ void OnEffect(const ReportInput& input, const FigureReader& reader, const Eviden
                    absl::StrCat("Neither before nor after, of ", WithCommas(tested), " tested features."));
     } else if (has + kAssociationsSpared < had &&
                static_cast<double>(has) < (1 - kAssociationsLost) * static_cast<double>(had)) {
-      findings.Add(v1::FINDING_SEVERITY_WARNING, "covariate_effects_lost", absl::StrCat("Associations with ", name, " were lost"),
-                   detail,
+      findings.Add(v1::FINDING_SEVERITY_WARNING, "covariate_effects_lost",
+                   absl::StrCat("Associations with ", name, " were lost"), detail,
                    absl::StrCat("Look whether ", name, " differs between batches: then batch and ", name,
                                 " cannot be told apart well."));
     } else {
-      findings.Add(v1::FINDING_SEVERITY_OK, "covariate_effects_kept", absl::StrCat("Associations with ", name, " are still there"),
-                   detail);
+      findings.Add(v1::FINDING_SEVERITY_OK, "covariate_effects_kept",
+                   absl::StrCat("Associations with ", name, " are still there"), detail);
     }
   }
   if (report.study().release() == "pooled") {
@@ -219,9 +223,10 @@ void OnEffect(const ReportInput& input, const FigureReader& reader, const Eviden
                  "Under release pooled their sums are known to nobody but the site: there are no sizes, people, scales and "
                  "corrections of batches here.");
   }
-  findings.Add(v1::FINDING_SEVERITY_INFO, "in_sample", "The figures after are in-sample",
-               "They are of the subjects on whom the correction was estimated, whose batch means were fitted out: few features can "
-               "show a batch effect then, and that alone proves little. The limits say more.");
+  findings.Add(
+      v1::FINDING_SEVERITY_INFO, "in_sample", "The figures after are in-sample",
+      "They are of the subjects on whom the correction was estimated, whose batch means were fitted out: few features can "
+      "show a batch effect then, and that alone proves little. The limits say more.");
 }
 
 }  // namespace

@@ -13,11 +13,11 @@
 namespace attune {
 
 // Thresholds of findings; docs/report.md lists them.
-inline constexpr double kFewSubjects = 20;          // of a batch: a warning below
-inline constexpr double kComfortableSubjects = 30;  // a note below
-inline constexpr double kUnequalBatches = 2;        // largest over smallest: a note above
-inline constexpr double kScaleRatioAfter = 1.25;    // a warning above
-inline constexpr double kAssociationsLost = 0.1;    // part of a covariate's features that are lost: a warning above,
+inline constexpr double kFewSubjects = 20;               // of a batch: a warning below
+inline constexpr double kComfortableSubjects = 30;       // a note below
+inline constexpr double kUnequalBatches = 2;             // largest over smallest: a note above
+inline constexpr double kScaleRatioAfter = 1.25;         // a warning above
+inline constexpr double kAssociationsLost = 0.1;         // part of a covariate's features that are lost: a warning above,
 inline constexpr std::uint64_t kAssociationsSpared = 2;  // and above so many features: single ones come and go by chance
 
 // Writes `findings`, the gravest first. `study`, `features` and `batches` of the report must be there.

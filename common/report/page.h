@@ -13,8 +13,8 @@
 
 namespace attune {
 
-// Compact JSON: what report.json holds, and what the page reads. Keys as in the .proto file, all of them; the same message gives
-// the same bytes.
+// Compact JSON: what report.json holds, and what the page reads. Keys as in the .proto file, all of them; the same message
+// gives the same bytes.
 std::string ReportJson(const v1::Report& report);
 
 // The bytes that ReportJson takes for a text, with its quotes; never too few.

@@ -119,13 +119,14 @@ absl::StatusOr<Shown> ChooseFeatures(const ReportInput& input, const FigureReade
     // Names differ in length: less than what would fit of the average ones, until they do.
     const auto fits = static_cast<Index>(0.98 * static_cast<double>(most) * kListPart * room / bytes);
     if (fits < 1) {
-      return absl::ResourceExhaustedError(
-          absl::StrCat("a report of ", static_cast<std::uint64_t>(room), " bytes has no room for the name of a single feature"));
+      return absl::ResourceExhaustedError(absl::StrCat("a report of ", static_cast<std::uint64_t>(room),
+                                                       " bytes has no room for the name of a single feature"));
     }
     most = std::min(fits, most - 1);
   }
   const double batch_columns = 6.0 * static_cast<double>(input.answers.size());
-  const double phase_columns = 2.0 * (2 + (reader.has_scale_ratios() ? 1 : 0) + static_cast<double>(input.facts.covariates.size()));
+  const double phase_columns =
+      2.0 * (2 + (reader.has_scale_ratios() ? 1 : 0) + static_cast<double>(input.facts.covariates.size()));
   const double each = kNumberBytes * (1 + batch_columns + phase_columns);
   const auto fits = static_cast<Index>((room - bytes_of(shown.listed)) / each);
   std::vector<double> listed_effect;
@@ -147,7 +148,8 @@ v1::FeatureFigures FeaturesOf(const ReportInput& input, const FigureReader& read
     if (shown.listed.size() < total) AppendUint32(static_cast<std::uint32_t>(f), out.mutable_numbers());
   }
   if (shown.detailed.size() < shown.listed.size()) {
-    for (const Index position : shown.detailed.features) AppendUint32(static_cast<std::uint32_t>(position), out.mutable_detailed());
+    for (const Index position : shown.detailed.features)
+      AppendUint32(static_cast<std::uint32_t>(position), out.mutable_detailed());
   }
   out.set_detailed_most_affected(static_cast<std::uint64_t>(shown.detailed.added));
   out.set_detailed_count(static_cast<std::uint64_t>(shown.detailed.size()));
@@ -189,27 +191,31 @@ void WriteOutcomes(const ReportInput& input, const FigureReader& reader, const E
   add("Features with a batch effect", static_cast<double>(summary.before.with_batch_effect),
       static_cast<double>(summary.after.with_batch_effect), true,
       absl::StrCat("Analysis of covariance, F of batch", given, "; Benjamini-Hochberg at a false discovery rate of 0.05"),
-      "F = ((RSS(x) - RSS(x, batch)) / (S - 1)) / (RSS(x, batch) / (N - S - p)): RSS is what covariates x, without and with batch, "
+      "F = ((RSS(x) - RSS(x, batch)) / (S - 1)) / (RSS(x, batch) / (N - S - p)): RSS is what covariates x, without and with "
+      "batch, "
       "leave unexplained; N subjects, S batches, p columns of covariates.");
   add("Partial eta squared of batch, median", summary.before.median_partial_eta_squared,
       summary.after.median_partial_eta_squared, false, "None: an effect size",
       "(RSS(x) - RSS(x, batch)) / RSS(x), median over tested features.");
   const auto features = static_cast<Index>(input.facts.features.size());
-  add("Cohen's f of batch, median", MedianCohensF(reader, kPhases[0], features), MedianCohensF(reader, kPhases[1], features), false,
-      "None: an effect size; 0.1 is small, 0.25 medium, 0.4 large",
+  add("Cohen's f of batch, median", MedianCohensF(reader, kPhases[0], features), MedianCohensF(reader, kPhases[1], features),
+      false, "None: an effect size; 0.1 is small, 0.25 medium, 0.4 large",
       "Square root of eta^2 / (1 - eta^2), eta^2 the partial one; median over tested features.");
-  add("Features with a large batch effect (f of 0.4 or more)", static_cast<double>(report.features().before().cohens_f_at_least(2)),
-      static_cast<double>(report.features().after().cohens_f_at_least(2)), true, "None: an effect size", "Cohen's f, as above.");
+  add("Features with a large batch effect (f of 0.4 or more)",
+      static_cast<double>(report.features().before().cohens_f_at_least(2)),
+      static_cast<double>(report.features().after().cohens_f_at_least(2)), true, "None: an effect size",
+      "Cohen's f, as above.");
   if (summary.before.median_scale_ratio.has_value()) {
     add("Scale ratio of batches, median", *summary.before.median_scale_ratio, *summary.after.median_scale_ratio, false,
         "None: a description; 1 is no difference",
-        "exp of the median over features of the median over batches of |ln(s_b / s)|: s_b and s are residual standard deviations of the "
+        "exp of the median over features of the median over batches of |ln(s_b / s)|: s_b and s are residual standard "
+        "deviations of the "
         "batch and pooled, about the covariates and each batch's own mean.");
   }
   for (std::size_t c = 0; c < input.facts.covariates.size(); ++c) {
     add(absl::StrCat("Features associated with ", input.facts.covariates[c].name),
-        static_cast<double>(summary.before.covariate_features[c]), static_cast<double>(summary.after.covariate_features[c]), true,
-        "Analysis of covariance, F of the covariate given batch and the other covariates; Benjamini-Hochberg at 0.05",
+        static_cast<double>(summary.before.covariate_features[c]), static_cast<double>(summary.after.covariate_features[c]),
+        true, "Analysis of covariance, F of the covariate given batch and the other covariates; Benjamini-Hochberg at 0.05",
         "F = ((RSS without the covariate - RSS) / q) / (RSS / (N - S - p)), q its columns; about each batch's own mean.");
   }
 }

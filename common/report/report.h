@@ -47,7 +47,8 @@ inline constexpr Eigen::Index kMostListed = 100'000;
 
 // `bytes`: the most that the report may take as JSON.
 // Fails with InvalidArgument when evidence, parameters, answers or corrections are not those of this study, with
-// FailedPrecondition when the study's method is another than combat/1, and with ResourceExhausted when not even one feature fits.
+// FailedPrecondition when the study's method is another than combat/1, and with ResourceExhausted when not even one feature
+// fits.
 absl::StatusOr<v1::Report> MakeReport(const ReportInput& input, std::size_t bytes = kReportBytes);
 
 }  // namespace attune

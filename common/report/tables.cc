@@ -54,7 +54,8 @@ absl::Status WriteFeatureRows(const ReportInput& input, const std::string& path)
   const FigureReader reader(input.evidence, input.facts);
   std::vector<std::string> header = {"feature", "tested", "n"};
   for (const std::string phase : {"before", "after"}) {
-    for (const char* figure : {"f", "neg_log10_p", "partial_eta_squared", "cohens_f"}) header.push_back(absl::StrCat(phase, "_", figure));
+    for (const char* figure : {"f", "neg_log10_p", "partial_eta_squared", "cohens_f"})
+      header.push_back(absl::StrCat(phase, "_", figure));
     if (reader.has_scale_ratios()) header.push_back(absl::StrCat(phase, "_scale_ratio"));
     for (const Covariate& covariate : input.facts.covariates) {
       header.push_back(absl::StrCat(phase, "_", covariate.name, "_f"));
@@ -83,8 +84,8 @@ absl::Status WriteFeatureRows(const ReportInput& input, const std::string& path)
 }
 
 absl::Status WriteBatchRows(const ReportInput& input, const v1::BatchFigures& batches, const std::string& path) {
-  std::vector<std::string> header = {"site",       "batch",      "subjects", "reference", "location_only",
-                                     "prior_gamma_bar", "prior_tau2", "prior_a",  "prior_b"};
+  std::vector<std::string> header = {"site",       "batch",   "subjects", "reference", "location_only", "prior_gamma_bar",
+                                     "prior_tau2", "prior_a", "prior_b"};
   for (const Covariate& covariate : input.facts.covariates) {
     if (covariate.categorical()) {
       for (const std::string& level : covariate.levels) header.push_back(absl::StrCat(covariate.name, "_share_", level));

@@ -13,12 +13,13 @@
 
 namespace attune {
 
-// The paths that WriteReportTables writes: "<stem>.findings.tsv", "<stem>.outcomes.tsv", "<stem>.features.tsv" and, under per_batch,
+// The paths that WriteReportTables writes: "<stem>.findings.tsv", "<stem>.outcomes.tsv", "<stem>.features.tsv" and, under
+// per_batch,
 // "<stem>.batches.tsv" and "<stem>.corrections.tsv".
 std::vector<std::string> ReportTables(const std::string& stem, bool per_batch);
 
-// `report` must be that of `input`. features.tsv has every feature of the study; corrections.tsv a row per batch and feature that
-// the report has in detail. Files may be read by their owner only. Fails as files do.
+// `report` must be that of `input`. features.tsv has every feature of the study; corrections.tsv a row per batch and feature
+// that the report has in detail. Files may be read by their owner only. Fails as files do.
 absl::Status WriteReportTables(const ReportInput& input, const v1::Report& report, const std::string& stem);
 
 }  // namespace attune

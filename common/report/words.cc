@@ -60,14 +60,15 @@ std::vector<std::string> OptionsInWords(const ReportInput& input, const combat::
   options.push_back(absl::StrCat("ComBat, ", PriorInWords(setup, shrunk)));
   options.push_back(setup.options.mean_only() ? "mean_only: locations are corrected, scales stay as they are"
                                               : "locations and scales are corrected");
-  options.push_back(input.facts.covariates.empty() ? "no covariates"
-                                                   : absl::StrCat("covariates whose effects are kept: ", CovariatesInWords(input)));
+  options.push_back(input.facts.covariates.empty()
+                        ? "no covariates"
+                        : absl::StrCat("covariates whose effects are kept: ", CovariatesInWords(input)));
   if (!setup.reference.empty()) {
     options.push_back(absl::StrCat("reference batch ", setup.reference, ": the others are moved to it, its values stay"));
   }
-  options.push_back(absl::StrCat("min_batch_size ", input.facts.min_batch_size, ": smaller batches are ",
-                                 setup.options.small_batches() == v1::SMALL_BATCHES_MEAN_ONLY ? "corrected in location only"
-                                                                                              : "refused"));
+  options.push_back(
+      absl::StrCat("min_batch_size ", input.facts.min_batch_size, ": smaller batches are ",
+                   setup.options.small_batches() == v1::SMALL_BATCHES_MEAN_ONLY ? "corrected in location only" : "refused"));
   options.push_back(setup.missing ? "missing values of features are allowed: every sum is over the subjects present"
                                   : "missing values of features are refused");
   if (input.config.missing_covariates() == v1::MISSING_COVARIATES_EXCLUDE) {
@@ -76,7 +77,7 @@ std::vector<std::string> OptionsInWords(const ReportInput& input, const combat::
   if (!setup.options.fit_on().empty()) {
     options.push_back(absl::StrCat("estimated on subjects with ", FitOnInWords(setup), ", applied to all"));
   }
-  options.push_back(!Pooled(input)  ? "release per_batch: the coordinator reads the sums of each batch"
+  options.push_back(!Pooled(input) ? "release per_batch: the coordinator reads the sums of each batch"
                     : input.masked ? "release pooled: the coordinator reads only sums over all sites, under secure aggregation"
                                    : "release pooled in a simulation: sums over all sites, not masked");
   return options;
@@ -112,7 +113,8 @@ void WriteMethods(const ReportInput& input, const combat::Setup& setup, bool shr
     absl::StrAppend(&text, "Batch ", setup.reference, " was the reference, to which the others were moved. ");
   }
   if (setup.options.small_batches() == v1::SMALL_BATCHES_MEAN_ONLY) {
-    absl::StrAppend(&text, "Batches with fewer than ", input.facts.min_batch_size, " subjects were corrected in location only. ");
+    absl::StrAppend(&text, "Batches with fewer than ", input.facts.min_batch_size,
+                    " subjects were corrected in location only. ");
   }
   if (setup.missing) absl::StrAppend(&text, "Missing values were left missing; every sum was over the subjects present. ");
   const std::uint64_t set_aside = report.features().total() - report.features().tested();
@@ -126,12 +128,15 @@ void WriteMethods(const ReportInput& input, const combat::Setup& setup, bool shr
                   " features showed a batch effect before and ", WithCommas(report.features().after().with_batch_effect()),
                   " after harmonization. The figures after are in-sample: they are of the subjects on whom the correction was "
                   "estimated, and so optimistic.");
-  report.add_references("Johnson WE, Li C, Rabinovic A. Adjusting batch effects in microarray expression data using empirical "
-                        "Bayes methods. Biostatistics 8:118-127 (2007).");
-  report.add_references("Fortin J-P, et al. Harmonization of cortical thickness measurements across scanners and sites. "
-                        "NeuroImage 167:104-120 (2018).");
-  report.add_references("Benjamini Y, Hochberg Y. Controlling the false discovery rate: a practical and powerful approach to "
-                        "multiple testing. J R Stat Soc B 57:289-300 (1995).");
+  report.add_references(
+      "Johnson WE, Li C, Rabinovic A. Adjusting batch effects in microarray expression data using empirical "
+      "Bayes methods. Biostatistics 8:118-127 (2007).");
+  report.add_references(
+      "Fortin J-P, et al. Harmonization of cortical thickness measurements across scanners and sites. "
+      "NeuroImage 167:104-120 (2018).");
+  report.add_references(
+      "Benjamini Y, Hochberg Y. Controlling the false discovery rate: a practical and powerful approach to "
+      "multiple testing. J R Stat Soc B 57:289-300 (1995).");
 }
 
 std::vector<std::string> LimitsOf(const ReportInput& input) {
@@ -141,7 +146,8 @@ std::vector<std::string> LimitsOf(const ReportInput& input) {
       "the correction would hold for other people of the same scanners. This report has no held-out figures.",
       "The F test sees differences between means. The scale ratio sees differences of spread. Differences of shape, and of how "
       "features vary together, are not looked at.",
-      "The effects of covariates are taken to be straight lines, the same in all batches; whether slopes differ between batches "
+      "The effects of covariates are taken to be straight lines, the same in all batches; whether slopes differ between "
+      "batches "
       "is not tested here. A trait that the model does not know, and that differs between the people of two sites, is removed "
       "with the batch effect.",
       "p-values take residuals to be normal and of equal spread; before harmonization spreads differ, which is what is to be "
@@ -151,11 +157,13 @@ std::vector<std::string> LimitsOf(const ReportInput& input) {
       "correction.",
   };
   if (input.facts.release == Release::kPooled) {
-    limits.push_back("release pooled: sums of single batches are known to nobody but their site, so that sizes, people, means, scales and "
-                     "corrections of single batches are not in this report.");
+    limits.push_back(
+        "release pooled: sums of single batches are known to nobody but their site, so that sizes, people, means, scales and "
+        "corrections of single batches are not in this report.");
   } else {
-    limits.push_back("This page shows sums of single batches (sizes, means, spreads), which the sites released to the coordinator. "
-                     "Ask the sites before it is published.");
+    limits.push_back(
+        "This page shows sums of single batches (sizes, means, spreads), which the sites released to the coordinator. "
+        "Ask the sites before it is published.");
   }
   return limits;
 }

@@ -54,8 +54,8 @@ absl::StatusOr<Blocks> OnlyPart(Bundle bundle, const char* name) {
 absl::Status ReadBatches(const StudyStatus& status, const BlobStore& blobs, ReportInput& input) {
   const RoundRecord& first = status.rounds.front();
   for (const auto& [site, sha256] : first.answers) {
-    ATTUNE_ASSIGN_OR_RETURN(Bundle answer, LoadBundle(blobs, sha256, v1::BUNDLE_KIND_ANSWER,
-                                                      {status.manifest_sha256, 1, first.question_sha256}));
+    ATTUNE_ASSIGN_OR_RETURN(
+        Bundle answer, LoadBundle(blobs, sha256, v1::BUNDLE_KIND_ANSWER, {status.manifest_sha256, 1, first.question_sha256}));
     input.answers.merge(answer.parts);
   }
   for (const auto& [site, sha256] : status.correction->by_site) {
@@ -87,9 +87,9 @@ absl::StatusOr<ReportInput> ReadRecord(const StateFolder& state, const std::stri
   ATTUNE_ASSIGN_OR_RETURN(const std::vector<JournalEntry> entries, state.journal->Read(study));
   ATTUNE_ASSIGN_OR_RETURN(const StudyStatus status, ReplayStudy(study, entries));
   if (!status.correction.has_value()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("the study '", study, "' is ", StateName(status.state), " and has no correction yet, so that there is nothing to ",
-                     "report; 'attune-coordinator study show ", study, "' says what it waits for"));
+    return absl::FailedPreconditionError(absl::StrCat(
+        "the study '", study, "' is ", StateName(status.state), " and has no correction yet, so that there is nothing to ",
+        "report; 'attune-coordinator study show ", study, "' says what it waits for"));
   }
   const CorrectionRecord& correction = *status.correction;
   if (correction.evidence_sha256.empty()) {
@@ -121,7 +121,8 @@ absl::StatusOr<ReportInput> ReadRecord(const StateFolder& state, const std::stri
 
 absl::Status WriteReport(const std::string& dir, const ReportOptions& options) {
   if (!absl::EndsWith(options.out, kExtension)) {
-    return absl::InvalidArgumentError(absl::StrCat("--out '", options.out, "' must end in ", kExtension, ": it names the page"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("--out '", options.out, "' must end in ", kExtension, ": it names the page"));
   }
   const std::string stem(absl::StripSuffix(options.out, kExtension));
   ATTUNE_ASSIGN_OR_RETURN(const StateFolder state, OpenStateFolder(dir));
@@ -140,7 +141,8 @@ absl::Status WriteReport(const std::string& dir, const ReportOptions& options) {
     ATTUNE_RETURN_IF_ERROR(WriteFileAtomically(options.out, *page, FileAccess::kOwnerOnly));
     spdlog::info("Wrote '{}', and beside it its numbers as JSON and in {} tables.", options.out, outputs.size() - 2);
   } else {
-    spdlog::warn("Wrote '{}' and {} tables, but no page: {}", json_path, outputs.size() - 1, std::string(page.status().message()));
+    spdlog::warn("Wrote '{}' and {} tables, but no page: {}", json_path, outputs.size() - 1,
+                 std::string(page.status().message()));
   }
   return absl::OkStatus();
 }

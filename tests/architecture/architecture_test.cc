@@ -144,12 +144,13 @@ TEST(Architecture, ThirdPartyHeadersStayBehindTheirFences) {
       {"itk", {"site_agent/imaging/"}},
       {"nifti", {"site_agent/imaging/"}},
       {"google/protobuf/",
-       {"common/wire/", "common/security/", "common/transport/", "common/report/page", "coordinator/", "site_agent/", "tests/"}},
+       {"common/wire/", "common/security/", "common/transport/", "common/report/page", "coordinator/", "site_agent/",
+        "tests/"}},
       {"CLI/", {"coordinator/", "site_agent/"}},
       {"spdlog/", {"coordinator/", "site_agent/", "tests/"}},
       {"Eigen/",
-       {"common/numeric/", "common/kernel/", "common/methods/", "common/evidence/", "common/report/", "coordinator/simulate/synthetic",
-        "site_agent/design_notes", "tests/"}},
+       {"common/numeric/", "common/kernel/", "common/methods/", "common/evidence/", "common/report/",
+        "coordinator/simulate/synthetic", "site_agent/design_notes", "tests/"}},
   };
   std::vector<std::string> wrong;
   for (const SourceFile& file : Sources()) {

@@ -169,7 +169,7 @@ test('each plot has its numbers as a table, and n, test and formula', async () =
       await summary.focus();
       await page.keyboard.press('Enter');
     }
-    expect(await figure.locator('tbody tr').count()).toBeGreaterThan(0);
+    await expect.poll(() => figure.locator('tbody tr').count()).toBeGreaterThan(0);
     const facts = await figure.locator('dd').allTextContents();
     expect(facts).toHaveLength(3);
     for (const fact of facts) expect(fact.length).toBeGreaterThan(3);
@@ -214,7 +214,10 @@ test('print: light, as wide as the paper, without what is for the screen', async
   const widths = await page.locator('.plot svg, .plot canvas').evaluateAll((all) => all.map((plot) => plot.getBoundingClientRect().width));
   for (const width of widths) expect(width).toBeLessThanOrEqual(680);
   await expectAllDrawn(page, 12);
+  // What cannot be opened on paper is printed.
+  expect(await page.locator('#effect-sizes .paper').isVisible()).toBe(true);
   await page.emulateMedia({ media: 'screen' });
+  expect(await page.locator('#effect-sizes .paper').isVisible()).toBe(false);
   const pdf = await page.pdf({ format: 'A4' });
   expect(pdf.subarray(0, 5).toString()).toBe('%PDF-');
   expect(pdf.length).toBeGreaterThan(50_000);

@@ -22,8 +22,18 @@ constexpr char kTemplate[] = "<html><script type=\"application/json\" id=\"r\">A
 constexpr char kBefore[] = "<html><script type=\"application/json\" id=\"r\">";
 constexpr char kAfter[] = "</script></html>";
 
-const char* const kHostile[] = {"</script><img src=x onerror=alert(1)>", "<!--<script>", "\"};alert(1);//", "a\xE2\x80\xA8" "b\xE2\x80\xA9" "c",
-                                "tab\tand\nline", "back\\slash", "]]>", "&lt;", "ATTUNE_REPORT_JSON", "\x7F\x01"};
+const char* const kHostile[] = {"</script><img src=x onerror=alert(1)>",
+                                "<!--<script>",
+                                "\"};alert(1);//",
+                                "a\xE2\x80\xA8"
+                                "b\xE2\x80\xA9"
+                                "c",
+                                "tab\tand\nline",
+                                "back\\slash",
+                                "]]>",
+                                "&lt;",
+                                "ATTUNE_REPORT_JSON",
+                                "\x7F\x01"};
 
 // The JSON that a browser would find in the block.
 std::string Inside(const std::string& page) {

@@ -50,7 +50,8 @@ TEST(ReportTables, EveryFeatureWithAllDigits) {
     EXPECT_EQ(findings.size(), static_cast<std::size_t>(report.findings_size()) + 1);
     const auto outcomes = Rows(temp / "r.outcomes.tsv");
     EXPECT_EQ(outcomes.size(), static_cast<std::size_t>(report.outcomes_size()) + 1);
-    for (const std::string& path : ReportTables(temp / "r", release == Release::kPerBatch)) EXPECT_TRUE(FileExists(path)) << path;
+    for (const std::string& path : ReportTables(temp / "r", release == Release::kPerBatch))
+      EXPECT_TRUE(FileExists(path)) << path;
     EXPECT_EQ(FileExists(temp / "r.batches.tsv"), release == Release::kPerBatch);
     EXPECT_EQ(FileExists(temp / "r.corrections.tsv"), release == Release::kPerBatch);
   }

@@ -82,6 +82,10 @@ export function Figure(props: FigureProps) {
       </figcaption>
       {props.children}
       <div class="plot" ref={box} role="img" style={{ height: `${props.height}px` }} />
+      {/* On paper nothing can be opened. */}
+      <p class="paper">
+        n: {props.n}. Test: {props.test} Formula: {props.formula}
+      </p>
       <div class="beside">
         <details>
           <summary>n, test and formula</summary>

@@ -104,10 +104,11 @@ export function Page({ model }: { model: Model }) {
                     <td>{outcome.n}</td>
                     <td class="wide">
                       {outcome.test}
-                      <details>
+                      <details class="screen">
                         <summary>Formula</summary>
                         {outcome.formula}
                       </details>
+                      <p class="paper">{outcome.formula}</p>
                     </td>
                   </tr>
                 ))}

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/report/batches.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <limits>
 #include <optional>
+#include <span>
 
 #include "common/methods/combat/batch_fit.h"
 #include "common/methods/combat/pooled_model.h"
@@ -61,28 +63,24 @@ void FillCovariates(const StudyFacts& facts, const combat::Setup& setup, const B
 
 // The hyperparameters of a batch, which follow from its estimates alone.
 std::optional<BatchPrior> PriorOf(const Blocks& common, const Blocks& correction) {
-  const auto status = common["status"];
-  std::vector<Index> usable;
-  for (Index f = 0; f < status.cols(); ++f) {
-    if (combat::IsAdjusted(status(0, f))) usable.push_back(f);
-  }
-  const auto size = static_cast<Index>(usable.size());
-  if (size < combat::kFewestFeaturesForPrior) return std::nullopt;
-  BatchEstimates estimates{Eigen::ArrayXd(size), Eigen::ArrayXd(size), Eigen::ArrayXd(), Eigen::ArrayXd()};
-  for (Index k = 0; k < size; ++k) {
-    estimates.gamma[k] = correction["gamma_hat"](0, usable[static_cast<std::size_t>(k)]);
-    estimates.delta2[k] = correction["delta2_hat"](0, usable[static_cast<std::size_t>(k)]);
-  }
-  return EstimatePrior(estimates);
+  const auto row = [](const Blocks& blocks, const char* name) {
+    const auto block = blocks[name];
+    return std::span<const double>(block.data(), static_cast<std::size_t>(block.size()));
+  };
+  const std::span<const double> status = row(common, "status");
+  if (std::count_if(status.begin(), status.end(), combat::IsAdjusted) < combat::kFewestFeaturesForPrior) return std::nullopt;
+  // A status other than 0 is a feature that is left out.
+  static_assert(static_cast<int>(combat::FeatureStatus::kAdjusted) == 0);
+  return EstimatePrior({.gamma = row(correction, "gamma_hat"), .delta2 = row(correction, "delta2_hat"), .left_out = status});
 }
 
 }  // namespace
 
 std::vector<BatchFeature> BatchesOfFeature(const ReportInput& input, const combat::Setup& setup, Index feature) {
-  constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+  constexpr double kLeft = std::numeric_limits<double>::quiet_NaN();
   std::vector<BatchFeature> out;
   if (!combat::IsAdjusted(input.common["status"](0, feature))) {
-    out.assign(input.answers.size(), {kNone, kNone, kNone, kNone, kNone, kNone});
+    out.assign(input.answers.size(), {kLeft, kLeft, kLeft, kLeft, kLeft, kLeft});
     return out;
   }
   const double sigma = input.common["sigma"](0, feature);

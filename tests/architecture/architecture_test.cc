@@ -139,7 +139,7 @@ TEST(Architecture, ThirdPartyHeadersStayBehindTheirFences) {
       {"yaml-cpp/", {"common/wire/"}},
       {"csv.h", {"common/tables/"}},
       {"zlib.h", {"common/tables/", "site_agent/imaging/", "tests/"}},
-{"libdeflate.h", {"site_agent/imaging/", "tests/bench/"}},
+      {"libdeflate.h", {"site_agent/imaging/", "tests/bench/"}},
       {"boost/", {"common/evidence/", "common/report/", "tests/"}},
       {"itk", {"site_agent/imaging/"}},
       {"nifti", {"site_agent/imaging/"}},

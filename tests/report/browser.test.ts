@@ -7,12 +7,15 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { hostile, madeUp } from './made_up';
 
 const reports = process.env.ATTUNE_REPORTS ?? '';
+// A machine that is busy with other tests may take long.
+const patience = 120_000;
 const made = mkdtempSync(join(tmpdir(), 'attune-page-'));
 let browser: Browser;
 
 beforeAll(async () => {
   browser = await chromium.launch({
     executablePath: process.env.ATTUNE_CHROMIUM,
+    timeout: patience,
     args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
   });
 });
@@ -40,6 +43,7 @@ async function open(path: string, options: { colorScheme?: 'light' | 'dark'; wid
     viewport: { width: options.width ?? 1200, height: 900 },
     colorScheme: options.colorScheme ?? 'light',
   });
+  context.setDefaultTimeout(patience);
   const page = await context.newPage();
   const complaints: string[] = [];
   const requests: string[] = [];
@@ -169,7 +173,7 @@ test('each plot has its numbers as a table, and n, test and formula', async () =
       await summary.focus();
       await page.keyboard.press('Enter');
     }
-    await expect.poll(() => figure.locator('tbody tr').count()).toBeGreaterThan(0);
+    await expect.poll(() => figure.locator('tbody tr').count(), { timeout: patience }).toBeGreaterThan(0);
     const facts = await figure.locator('dd').allTextContents();
     expect(facts).toHaveLength(3);
     for (const fact of facts) expect(fact.length).toBeGreaterThan(3);
@@ -186,7 +190,7 @@ test('choices draw again without complaint', async () => {
   }
   await expectAllDrawn(page, 12);
   await page.getByRole('button', { name: 'Copy' }).click();
-  await expect.poll(() => page.locator('#methods [role=status]').textContent()).toMatch(/Copied|Selected/);
+  await expect.poll(() => page.locator('#methods [role=status]').textContent(), { timeout: patience }).toMatch(/Copied|Selected/);
   expect(complaints).toEqual([]);
   await page.context().close();
 });
@@ -268,8 +272,9 @@ test('100,000 features: all drawn, found and marked', async () => {
 
 test('a report that the page cannot read: a sentence, not an empty page', async () => {
   const context = await browser.newContext();
+  context.setDefaultTimeout(patience);
   const page = await context.newPage();
   await page.goto(`file://${pageOf('future', { ...madeUp(3, 1), format: 2 })}`);
-  await expect.poll(() => page.locator('#page').textContent()).toContain('format 2');
+  await expect.poll(() => page.locator('#page').textContent(), { timeout: patience }).toContain('format 2');
   await context.close();
 });

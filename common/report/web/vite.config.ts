@@ -6,5 +6,5 @@ export default defineConfig({
   plugins: [viteSingleFile({ removeViteModuleLoader: true })],
   esbuild: { legalComments: 'none' },
   build: { target: 'es2020', outDir: 'dist', assetsInlineLimit: Number.MAX_SAFE_INTEGER, reportCompressedSize: false },
-  test: { include: ['tests/**/*.test.ts'], environment: 'node', testTimeout: 120_000, hookTimeout: 60_000 },
+  test: { include: ['tests/**/*.test.ts'], environment: 'node', testTimeout: 300_000, hookTimeout: 150_000 },
 });

@@ -10,6 +10,7 @@ setup:
 
 # The programs, in build/release/bin/.
 build: setup
+	deploy/build-web.sh
 	cmake --preset release -DATTUNE_BUILD_TESTS=OFF -DATTUNE_BUILD_BENCHMARKS=OFF
 	cmake --build --preset release --parallel $(JOBS)
 

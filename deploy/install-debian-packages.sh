@@ -15,6 +15,8 @@ packages=(
   iproute2 libbenchmark-dev libgmock-dev libgtest-dev tinyproxy-bin
   # make lint, make format
   clang-format clang-tidy
+  # the page of reports, and its tests
+  chromium nodejs npm
   # make fuzz
   clang-14 libclang-rt-14-dev
 )
@@ -32,6 +34,8 @@ fi
 
 missing=()
 for package in "${packages[@]}"; do
+  # Node.js from elsewhere may bring npm with it, and does not go together with Debian's.
+  case $package in nodejs) command -v node >/dev/null && continue ;; npm) command -v npm >/dev/null && continue ;; esac
   status=$(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null || true)
   [ "$status" = installed ] || missing+=("$package")
 done

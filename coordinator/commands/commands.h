@@ -33,6 +33,7 @@ void AddStudyCommands(CLI::App& app, CommandLine& line);    // study create|star
 void AddServeCommand(CLI::App& app, CommandLine& line);     // serve
 void AddEstimateCommand(CLI::App& app, CommandLine& line);  // estimate
 void AddRecordCommands(CLI::App& app, CommandLine& line);   // verify, export
+void AddReportCommand(CLI::App& app, CommandLine& line);    // report
 void AddAuditCommands(CLI::App& app, CommandLine& line);    // audit verify|export
 
 // Runs the command that was chosen. InvalidArgument when --connect does not go with it.

@@ -44,6 +44,7 @@ int Run(int argc, char** argv) {
   attune::AddServeCommand(app, line);
   attune::AddEstimateCommand(app, line);
   attune::AddRecordCommands(app, line);
+  attune::AddReportCommand(app, line);
   attune::AddAuditCommands(app, line);
   try {
     app.parse(argc, argv);

@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/string_view.h"
 #include "common/kernel/blocks.h"
 #include "common/kernel/study_facts.h"
 #include "common/numeric/moments.h"
@@ -47,6 +48,8 @@ struct ScatterSums {
 // "after.": f, partial_eta_squared (1 x F), covariate_f (covariates x F), and with `scale_ratios` log_scale_ratio (1 x F).
 Form EvidenceForm(const StudyFacts& facts, bool scale_ratios);
 inline constexpr const char* kPhases[] = {"before.", "after."};
+// By its text: of two equal literals each may have a place of its own.
+inline bool IsBefore(absl::string_view phase) { return phase == kPhases[0]; }
 
 // Writes the figures of one phase for the features [first, first + F of sums). A feature that cannot be tested (no degrees of
 // freedom, no residual, figures that overflow) loses its "tested" flag. `batches`: S. `by_batch`: each batch's moments of these

@@ -86,7 +86,7 @@ absl::StatusOr<EvidenceSummary> Summarize(const Blocks& evidence, const StudyFac
   EvidenceSummary summary;
   summary.subjects = static_cast<std::int64_t>(evidence["subjects"](0, 0));
   for (const std::string phase : kPhases) {
-    EvidenceSummary::Phase& out = phase == kPhases[0] ? summary.before : summary.after;
+    EvidenceSummary::Phase& out = IsBefore(phase) ? summary.before : summary.after;
     const auto f_values = evidence[phase + "f"];
     const auto eta = evidence[phase + "partial_eta_squared"];
     const auto covariate_f = evidence[phase + "covariate_f"];

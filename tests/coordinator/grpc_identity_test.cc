@@ -66,7 +66,9 @@ class GrpcIdentityTest : public GrpcServiceTest {
     SSL_CTX_set_security_level(context, 0);  // this client refuses nothing: what is refused, the server refused
     SSL_CTX_set_min_proto_version(context, min_version);
     SSL_CTX_set_max_proto_version(context, max_version);
-    if (suites != nullptr) EXPECT_EQ(SSL_CTX_set_cipher_list(context, suites), 1);
+    if (suites != nullptr) {
+      EXPECT_EQ(SSL_CTX_set_cipher_list(context, suites), 1);
+    }
     SSL* const ssl = SSL_new(context);
     SSL_set_fd(ssl, file);
     static constexpr unsigned char kAlpn[] = {2, 'h', '2'};

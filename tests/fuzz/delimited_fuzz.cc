@@ -24,8 +24,9 @@ ATTUNE_FUZZ_TARGET(delimited)(absl::string_view bytes) {
   Require(table->sha256() == Sha256Hex(input.Rest()), "the digest is that of the file");
   const std::vector<std::string>& header = table->header();
   Require(!header.empty() && std::set<std::string>(header.begin(), header.end()).size() == header.size(), "unique names");
-  Require(std::all_of(header.begin(), header.end(), [](const std::string& name) { return !name.empty() && IsUtf8(name); }),
-          "names in UTF-8");
+  Require(
+      std::all_of(header.begin(), header.end(), [](const std::string& column) { return !column.empty() && IsUtf8(column); }),
+      "names in UTF-8");
   for (std::size_t row = 0; row < table->row_count(); ++row) {
     const absl::StatusOr<std::vector<std::string>> cells = table->ReadRow(row);
     Require(cells.ok() && cells->size() == header.size(), "a row that was counted can be read, one cell per name");

@@ -165,7 +165,7 @@ Blocks EvidencePerBatch(const StudyFacts& facts, const Setup& setup, const Block
       own.Evict();
     }
     for (const char* phase : kPhases) {
-      const std::vector<Moments>& moments = phase == kPhases[0] ? before : after;
+      const std::vector<Moments>& moments = IsBefore(phase) ? before : after;
       ScatterSums sums(setup.p, count, setup.missing);
       for (const Moments& batch : moments) sums.AddBatch(batch, x_centre, y_centre.segment(first, count));
       WriteCount(sums, first, evidence);
@@ -218,7 +218,7 @@ absl::StatusOr<Summary> AnswerEvidence(const StudyFacts& facts, const Setup& set
   const Eigen::ArrayXd x_centre = question.body["x_centre"].col(0).array();
   for (const char* phase : kPhases) {
     ScatterSums sums(setup.p, setup.features, setup.missing);
-    sums.AddBatch(phase == kPhases[0] ? before : after, x_centre, question.body["y_centre"].row(0).transpose().array());
+    sums.AddBatch(IsBefore(phase) ? before : after, x_centre, question.body["y_centre"].row(0).transpose().array());
     WriteDesignSums(sums, x_centre, answer);
     WriteFeatureSums(phase, sums, common, answer);
   }

@@ -14,7 +14,8 @@
 
 namespace attune::combat {
 
-// per_batch: the figures, from all forms and corrections, in tiles of features. What of these lies in files is let go of at once.
+// per_batch: the figures, from all forms and corrections, in tiles of features. What of these lies in files is let go of at
+// once.
 Blocks EvidencePerBatch(const StudyFacts& facts, const Setup& setup, const Blocks& common, const Summary& pooled,
                         const std::map<BatchId, Summary>& by_batch, const std::map<BatchId, Blocks>& corrections,
                         int threads = 1);

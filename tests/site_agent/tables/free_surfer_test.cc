@@ -31,7 +31,7 @@ class FreeSurfer : public SiteDataTest {
 TEST_F(FreeSurfer, Merge_LeftAndRight) {
   ASSERT_OK_AND_ASSIGN(const auto data, Open());
   EXPECT_THAT(data->features().names(), ElementsAre("lh_cuneus_thickness", "lh_MeanThickness_thickness", "rh_cuneus_thickness",
-                                            "rh_MeanThickness_thickness"));
+                                                    "rh_MeanThickness_thickness"));
   EXPECT_THAT(Subjects(*data),
               ElementsAre("sub-1 north/A fit | 10.5 0 | 1.9 2.4 1.8 2.2", "sub-2 north/A fit | 20 1 | 2.1 2.5 2.2 2.6",
                           "sub-3 north/B fit | 30 0 | 2 2.3 2.3 2.7"));

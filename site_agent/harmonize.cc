@@ -39,8 +39,9 @@ v1::Sidecar SidecarOf(const FittedModel& model) {
   return sidecar;
 }
 
-// Whether the folder holds the table that this model gives of these data, whole. Of images each is looked at by itself.
+// Whether the folder holds the table that this model gives of these data, whole.
 bool IsComplete(const std::string& folder, const SiteData& data, const FittedModel& model) {
+  if (data.images() != nullptr) return false;  // WriteImageDerivative keeps each image that is finished
   const auto text = ReadFile(absl::StrCat(folder, "/", kHarmonizedSidecar));
   v1::Sidecar sidecar;
   if (!text.ok() || !FromJson(*text, kHarmonizedSidecar, &sidecar).ok()) return false;
@@ -48,7 +49,7 @@ bool IsComplete(const std::string& folder, const SiteData& data, const FittedMod
       std::equal(sidecar.inputs().begin(), sidecar.inputs().end(), data.inputs().begin(), data.inputs().end(),
                  [](const v1::FileDigest& a, const v1::FileDigest& b) { return a.sha256() == b.sha256(); });
   return same_inputs && sidecar.manifest_sha256() == model.file.manifest_sha256() &&
-         sidecar.model_sha256() == Sha256Hex(model.json) && FileExists(absl::StrCat(folder, "/", kHarmonizedTable));
+         sidecar.model_sha256() == Sha256Hex(ToJson(model.file)) && FileExists(absl::StrCat(folder, "/", kHarmonizedTable));
 }
 
 // Whether this site has begun to write its harmonized data of this very study there.
@@ -63,8 +64,7 @@ absl::StatusOr<Bundle> OpenOwn(const SiteStudy& study, std::uint32_t round) {
                     {.manifest_sha256 = study.held.sha256, .round = round});
 }
 
-// `parameters_path`: see MakeFittedModel.
-absl::StatusOr<FittedModel> FitAll(const SiteStudy& study, bool has_own, int threads, const std::string& parameters_path) {
+absl::StatusOr<FittedModel> FitAll(const SiteStudy& study, bool has_own, int threads) {
   const bool masked = study.held.manifest.has_aggregation();
   const std::uint32_t last = study.folder.LastAnsweredRound();
   if (masked ? !FileExists(study.folder.OwnPath(1)) : last == 0) {
@@ -98,46 +98,34 @@ absl::StatusOr<FittedModel> FitAll(const SiteStudy& study, bool has_own, int thr
     }
     ATTUNE_ASSIGN_OR_RETURN(models[batch], study.method->Fit(study.facts, correction, batch, part->second, threads));
   }
-  return MakeFittedModel(study.held.manifest, study.held.sha256, std::move(models), correction.notes, parameters_path);
+  return MakeFittedModel(study.held.manifest, study.held.sha256, std::move(models), correction.notes);
 }
 
 }  // namespace
 
-absl::StatusOr<FittedModel> MakeFittedModel(const v1::Manifest& manifest, const std::string& manifest_sha256,
-                                            std::map<BatchId, BatchModel> models, const std::vector<std::string>& notes,
-                                            const std::string& parameters_path) {
+FittedModel MakeFittedModel(const v1::Manifest& manifest, const std::string& manifest_sha256,
+                            std::map<BatchId, BatchModel> models, const std::vector<std::string>& notes) {
   FittedModel model{.by_batch = std::move(models)};
   model.file = MakeModelFile(manifest, manifest_sha256, model.by_batch, notes);
   if (manifest.voxels() > 0) {
-    model.parameters_path = parameters_path;
-    v1::FileDigest* parameters = model.file.mutable_parameters();
-    parameters->set_file(kModelParameters);
-    ATTUNE_ASSIGN_OR_RETURN(*parameters->mutable_sha256(), WriteModels(parameters_path, manifest_sha256, model.by_batch));
     const v1::Attachment* mask = FindAttachment(manifest.attachments(), kMaskAttachment);
     model.file.mutable_mask()->set_file(manifest.config().features().images().mask());
     if (mask != nullptr) model.file.mutable_mask()->set_sha256(mask->sha256());
   }
-  model.json = ToJson(model.file);
   return model;
 }
 
 absl::Status WriteHarmonized(const SiteData& data, const Method& method, const FittedModel& model, const std::string& folder,
                              const OutputType& output, bool force) {
   if (const ImageData* images = data.images()) {
-    const ImageOutput options{.folder = folder,
-                              .force = force,
-                              .type = output.image,
-                              .threads = output.threads,
-                              .mask_name = model.file.mask().file(),
-                              .design_columns = {model.file.design_columns().begin(), model.file.design_columns().end()},
-                              .parameters_path = model.parameters_path};
+    const ImageOutput options{.folder = folder, .force = force, .type = output.image, .threads = output.threads};
     return WriteImageDerivative(
         *images, model.by_batch,
         [&](const Subject& subject, std::span<double> out) {
           CrashPoint("site.harmonizing");
           return method.Apply(model.by_batch.at(subject.batch), subject, out);
         },
-        SidecarOf(model), model.json, options);
+        SidecarOf(model), model.file, options);
   }
   bool first_row = true;
   return WriteDerivative(data,
@@ -145,31 +133,19 @@ absl::Status WriteHarmonized(const SiteData& data, const Method& method, const F
                            if (std::exchange(first_row, false)) CrashPoint("site.harmonizing");
                            return method.Apply(model.by_batch.at(subject.batch), subject, out);
                          },
-                         SidecarOf(model), model.json, {.folder = folder, .force = force});
+                         SidecarOf(model), ToJson(model.file), {.folder = folder, .force = force});
 }
 
 absl::Status HarmonizeFromCorrection(const SiteStudy& study, const SiteTables& tables, bool has_own, const std::string& folder,
                                      const OutputType& output, bool force) {
   ATTUNE_RETURN_IF_ERROR(CheckBatchesAreRegistered(study, *tables.data));
-  const auto claim = [&]() -> absl::Status {
-    ATTUNE_RETURN_IF_ERROR(CheckOutputFree(study, folder, force));
-    v1::OutputClaim claimed;
-    claimed.set_manifest_sha256(study.held.sha256);
-    claimed.set_folder(Normal(folder));
-    return study.folder.WriteOutputClaim(claimed);
-  };
-  const bool images = tables.data->images() != nullptr;
-  if (images) {
-    // Their model is written where it stays, so that it is not written twice.
-    ATTUNE_RETURN_IF_ERROR(claim());
-    ATTUNE_RETURN_IF_ERROR(BeginImageDerivative(folder));
-  }
-  ATTUNE_ASSIGN_OR_RETURN(const FittedModel model,
-                          FitAll(study, has_own, output.threads, absl::StrCat(folder, "/", kModelParameters)));
-  if (!images) {
-    if (IsComplete(folder, *tables.data, model)) return absl::OkStatus();
-    ATTUNE_RETURN_IF_ERROR(claim());
-  }
+  ATTUNE_ASSIGN_OR_RETURN(const FittedModel model, FitAll(study, has_own, output.threads));
+  if (IsComplete(folder, *tables.data, model)) return absl::OkStatus();
+  ATTUNE_RETURN_IF_ERROR(CheckOutputFree(study, folder, force));
+  v1::OutputClaim claim;
+  claim.set_manifest_sha256(study.held.sha256);
+  claim.set_folder(Normal(folder));
+  ATTUNE_RETURN_IF_ERROR(study.folder.WriteOutputClaim(claim));
   return WriteHarmonized(*tables.data, *study.method, model, folder, output, true);
 }
 

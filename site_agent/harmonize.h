@@ -23,9 +23,7 @@ inline constexpr char kCorrectionSiteFile[] = "correction-site.bundle";
 // A fitted model, in the form that is applied and in the one that is saved.
 struct FittedModel {
   std::map<BatchId, BatchModel> by_batch;
-  v1::ModelFile file;
-  std::string json;             // model.json
-  std::string parameters_path;  // with images: where model.bundle is
+  v1::ModelFile file;  // with images, less the digest of model.bundle until it is written
 };
 
 // How harmonized images are stored.
@@ -34,11 +32,9 @@ struct OutputType {
   int threads = 1;
 };
 
-// The model of a study that was fitted. With images its parameters are written to `parameters_path` (model.bundle);
-// `mask_sha256` is of their mask.
-absl::StatusOr<FittedModel> MakeFittedModel(const v1::Manifest& manifest, const std::string& manifest_sha256,
-                                            std::map<BatchId, BatchModel> models, const std::vector<std::string>& notes,
-                                            const std::string& parameters_path);
+// The model of a study that was fitted.
+FittedModel MakeFittedModel(const v1::Manifest& manifest, const std::string& manifest_sha256,
+                            std::map<BatchId, BatchModel> models, const std::vector<std::string>& notes);
 
 // Applies the model to every row and writes the derivative folder: model and sidecar first, the table last, so that a table
 // means that all is there. AlreadyExists when something is there and not `force`.

@@ -32,12 +32,10 @@ struct ApplyArguments {
 
 absl::StatusOr<FittedModel> ReadModel(const std::string& path) {
   FittedModel model;
-  ATTUNE_ASSIGN_OR_RETURN(model.json, ReadFile(path));
-  ATTUNE_RETURN_IF_ERROR(FromJson(model.json, path, &model.file));
-  if (model.file.voxels() > 0) {
-    model.parameters_path = (std::filesystem::path(path).parent_path() / kModelParameters).string();
-  }
-  auto by_batch = model.file.voxels() > 0 ? ModelsOf(model.file, model.parameters_path) : ModelsOf(model.file);
+  ATTUNE_ASSIGN_OR_RETURN(const std::string json, ReadFile(path));
+  ATTUNE_RETURN_IF_ERROR(FromJson(json, path, &model.file));
+  const std::string parameters = (std::filesystem::path(path).parent_path() / kModelParameters).string();
+  auto by_batch = model.file.voxels() > 0 ? ModelsOf(model.file, parameters) : ModelsOf(model.file);
   if (!by_batch.ok()) return WithContext(by_batch.status(), absl::StrCat("'", path, "'"));
   model.by_batch = *std::move(by_batch);
   if (model.by_batch.empty()) return absl::InvalidArgumentError(absl::StrCat("'", path, "' holds no batch"));

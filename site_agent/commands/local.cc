@@ -14,7 +14,6 @@
 #include "site_agent/gate.h"
 #include "site_agent/harmonize.h"
 #include "site_agent/imaging/image_data.h"
-#include "site_agent/imaging/image_derivative.h"
 #include "site_agent/tables/derivative.h"
 
 namespace attune {
@@ -72,11 +71,8 @@ absl::Status Local(const Globals& globals, const LocalArguments& arguments) {
   }
   ATTUNE_ASSIGN_OR_RETURN(const FoldResult result,
                           RunInProcess(*method, FactsOf(manifest), {{arguments.site, tables.data.get()}}, globals.Threads()));
-  ATTUNE_RETURN_IF_ERROR(MakeFolder(arguments.out, FileAccess::kShared));
-  if (tables.data->images() != nullptr) ATTUNE_RETURN_IF_ERROR(BeginImageDerivative(arguments.out));
-  ATTUNE_ASSIGN_OR_RETURN(const FittedModel model,
-                          MakeFittedModel(manifest, Sha256Hex(CanonicalBytes(manifest)), result.models, result.correction.notes,
-                                          absl::StrCat(arguments.out, "/", kModelParameters)));
+  const FittedModel model =
+      MakeFittedModel(manifest, Sha256Hex(CanonicalBytes(manifest)), result.models, result.correction.notes);
   return WriteHarmonized(*tables.data, *method, model, arguments.out, {arguments.output, globals.Threads()}, true);
 }
 

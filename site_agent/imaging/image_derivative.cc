@@ -29,6 +29,7 @@
 #include "common/wire/harmonized_input.h"
 #include "common/wire/json.h"
 #include "common/wire/manifest.h"
+#include "common/wire/model_file.h"
 #include "site_agent/imaging/progress.h"
 
 namespace attune {
@@ -57,8 +58,8 @@ class Writer {
  public:
   Writer(const ImageData& data, const std::map<BatchId, BatchModel>& models,
          absl::FunctionRef<absl::Status(const Subject&, std::span<double> out)> apply, const v1::Sidecar& sidecar,
-         const ImageOutput& output)
-      : data_(data), models_(models), apply_(apply), sidecar_(sidecar), output_(output) {}
+         const v1::ModelFile& model, const ImageOutput& output)
+      : data_(data), models_(models), apply_(apply), sidecar_(sidecar), model_(model), output_(output) {}
 
   absl::Status WriteImages() {
     std::vector<std::size_t> rows;
@@ -97,7 +98,7 @@ class Writer {
     maps.emplace_back("desc-alpha_map", [&] { return row(any, "alpha", 0); });
     maps.emplace_back("desc-sigma_map", [&] { return row(any, "sigma", 0); });
     for (Eigen::Index i = 0; i < any["beta"].rows(); ++i) {
-      maps.emplace_back(absl::StrCat("desc-beta", Alphanumeric(output_.design_columns[static_cast<std::size_t>(i)]), "_map"),
+      maps.emplace_back(absl::StrCat("desc-beta", Alphanumeric(model_.design_columns(static_cast<int>(i))), "_map"),
                         [&, i] { return row(any, "beta", i); });
     }
     std::set<std::string> labels;
@@ -198,7 +199,8 @@ class Writer {
   const ImageData& data_;
   const std::map<BatchId, BatchModel>& models_;
   const absl::FunctionRef<absl::Status(const Subject&, std::span<double> out)> apply_;
-  const v1::Sidecar& sidecar_;
+  const v1::Sidecar& sidecar_;  // as it is when the images are written
+  const v1::ModelFile& model_;
   const ImageOutput& output_;
 };
 
@@ -238,29 +240,31 @@ absl::Status WriteTable(const ImageData& data, const std::string& path) {
 
 }  // namespace
 
-absl::Status BeginImageDerivative(const std::string& folder) {
-  ATTUNE_RETURN_IF_ERROR(MakeFolder(folder, FileAccess::kShared));
-  const std::string table = (fs::path(folder) / kHarmonizedImages).string();
-  if (::unlink(table.c_str()) == 0 || errno == ENOENT) return absl::OkStatus();
-  return absl::InternalError(absl::StrCat("cannot replace '", table, "': ", std::strerror(errno)));
-}
-
 absl::Status WriteImageDerivative(const ImageData& data, const std::map<BatchId, BatchModel>& models,
                                   absl::FunctionRef<absl::Status(const Subject&, std::span<double> out)> apply,
-                                  v1::Sidecar sidecar, absl::string_view model_json, const ImageOutput& output) {
+                                  v1::Sidecar sidecar, v1::ModelFile model, const ImageOutput& output) {
   ATTUNE_RETURN_IF_ERROR(CheckDerivativeFree(output.folder, output.force));
   ATTUNE_RETURN_IF_ERROR(CheckIsNoInput(data, output.folder));
-  FillInSidecar(data, model_json, &sidecar);
-  Writer writer(data, models, apply, sidecar, output);
+  Writer writer(data, models, apply, sidecar, model, output);
   ATTUNE_RETURN_IF_ERROR(CheckImagesAreNoInputs(data, writer));
-  ATTUNE_RETURN_IF_ERROR(BeginImageDerivative(output.folder));
+  ATTUNE_RETURN_IF_ERROR(MakeFolder(output.folder, FileAccess::kShared));
+
+  // From here on the table of an earlier run must not stand beside what is new.
+  const std::string table = writer.PathIn(kHarmonizedImages);
+  if (::unlink(table.c_str()) != 0 && errno != ENOENT) {
+    return absl::InternalError(absl::StrCat("cannot replace '", table, "': ", std::strerror(errno)));
+  }
+  model.mutable_parameters()->set_file(kModelParameters);
+  ATTUNE_ASSIGN_OR_RETURN(*model.mutable_parameters()->mutable_sha256(),
+                          WriteModels(writer.PathIn(kModelParameters), model.manifest_sha256(), models));
+  const std::string model_json = ToJson(model);
+  FillInSidecar(data, model_json, &sidecar);
   const auto write = [&](const char* name, absl::string_view text) {
     return WriteFileAtomically(writer.PathIn(name), text, FileAccess::kShared);
   };
   ATTUNE_RETURN_IF_ERROR(write(kHarmonizedImagesSidecar, ToJson(sidecar)));
   ATTUNE_RETURN_IF_ERROR(write(kDescriptionFile, DatasetDescription(sidecar.study())));
-  ATTUNE_RETURN_IF_ERROR(CopyFile(data.mask_path(), writer.PathIn(output.mask_name)));
-  ATTUNE_RETURN_IF_ERROR(CopyFile(output.parameters_path, writer.PathIn(kModelParameters)));
+  ATTUNE_RETURN_IF_ERROR(CopyFile(data.mask_path(), writer.PathIn(model.mask().file())));
   ATTUNE_RETURN_IF_ERROR(write(kModelFile, model_json));
   CrashPoint("site.model_written");
   ATTUNE_RETURN_IF_ERROR(writer.WriteMaps());
@@ -268,7 +272,7 @@ absl::Status WriteImageDerivative(const ImageData& data, const std::map<BatchId,
   // The table says that all of it is there, also after a power cut. Once for all: a wait for the disk at every image would take
   // longer than the images do.
   ATTUNE_RETURN_IF_ERROR(SyncFileSystem(output.folder));
-  return WriteTable(data, writer.PathIn(kHarmonizedImages));
+  return WriteTable(data, table);
 }
 
 }  // namespace attune

@@ -29,24 +29,19 @@ struct ImageOutput {
   bool force = false;
   ImageType type = ImageType::kFloat32;
   int threads = 1;
-  std::string mask_name;                    // the mask's name in the study
-  std::vector<std::string> design_columns;  // the rows of beta
-  std::string parameters_path;              // model.bundle, as it is now
 };
 
 // libdeflate's; stated in every sidecar.
 inline constexpr int kGzipLevel = 1;
 
-// Makes the folder. From here on the table of an earlier run must not stand beside what is new: it is removed.
-absl::Status BeginImageDerivative(const std::string& folder);
-
 // Writes everything; the table appears last: where it stands, all of it is complete. An image that an earlier run of the same
 // model has finished is kept (its sidecar names the input, the model and the output by digest). `apply` is called from several
-// threads. Of `sidecar` the caller gives what WriteDerivative asks. Fails as CheckDerivativeFree and ImageData::ForEach do,
-// with AlreadyExists when an output would replace an input, and with InvalidArgument when a harmonized value is not finite.
+// threads. Of `sidecar` the caller gives what WriteDerivative asks; `model` gets the digest of model.bundle. Fails with
+// AlreadyExists, before anything is changed, as CheckDerivativeFree does and when an output would replace an input; as
+// ImageData::ForEach does; and with InvalidArgument when a harmonized value is not finite.
 absl::Status WriteImageDerivative(const ImageData& data, const std::map<BatchId, BatchModel>& models,
                                   absl::FunctionRef<absl::Status(const Subject&, std::span<double> out)> apply,
-                                  v1::Sidecar sidecar, absl::string_view model_json, const ImageOutput& output);
+                                  v1::Sidecar sidecar, v1::ModelFile model, const ImageOutput& output);
 
 }  // namespace attune
 

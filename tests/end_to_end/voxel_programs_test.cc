@@ -116,6 +116,22 @@ TEST_F(VoxelPrograms, SecondStart_KeepsWhatIsFinishedAndMakesTheRest) {
   EXPECT_EQ(Local(Data() + "/images", out).exit_code, 6);
 }
 
+TEST_F(VoxelPrograms, Output_ReplacesNoInput) {
+  // The table that is read lies where the output's would be: nothing is touched, not even by force.
+  const std::string out = temp_ / "out";
+  fs::create_directory(out);
+  const std::string people = out + "/desc-harmonized_images.tsv";
+  fs::copy_file(Data() + "/participants.tsv", people);
+  const std::string before = ReadText(people);
+  const ProgramResult run =
+      RunProgram("attune-site", {"local", "--study", StudyFile(), "--site", "all", "--participants", people, "--images",
+                                 Data() + "/images", "--out", out, "--force"});
+  EXPECT_EQ(run.exit_code, 6) << run.output;
+  EXPECT_THAT(run.output, HasSubstr("would replace the file that is read"));
+  EXPECT_EQ(FilesBelow(out).size(), 1u);
+  EXPECT_EQ(ReadText(people), before);
+}
+
 TEST_F(VoxelPrograms, BadImage_ExitCode3NamesTheFileAndWritesNothing) {
   fs::copy(Data() + "/images", temp_ / "images");
   const std::string image = temp_ / "images/" + Name(20, "gm");

@@ -1,5 +1,6 @@
 import { useMemo, useState } from 'preact/hooks';
-import { CovariateOfBatches, HeatMap, MeanStrips, PriorFit, ScaleStrips, Shrinkage, Sizes } from './batch_plots';
+import { CovariateOfBatches, MeanStrips, ScaleStrips, Sizes } from './batch_plots';
+import { HeatMap, PriorFit, Shrinkage } from './correction_plots';
 import { CovariateEffects, EffectSizes, RankedP, ScaleRatios } from './feature_plots';
 import { InSample, Rows, type Table } from './figure';
 import { adjustedAfter, numberText, pText, type Model, type Severity } from './model';
